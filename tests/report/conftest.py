@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import html
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,6 +21,8 @@ from unshaken.core import Batch
 from unshaken.core.flag import Flag
 from unshaken.core.outcomes import outcomes
 from unshaken.core.part import CLEAN, Condition, Part
+from unshaken.report.blocks import Page, split_parts
+from unshaken.report.render.html import render_blocks
 from unshaken.run.plan import prepare
 from unshaken.run.shard import write_flags
 from unshaken.store.config import Entry, RunConfig
@@ -189,6 +193,18 @@ def make_run(tmp_path: Path) -> Callable[..., RunDir]:
 def write() -> Callable[..., RunDir]:
     """Writes a run into a folder."""
     return write_run
+
+
+@pytest.fixture(scope="session")
+def first_screen() -> Callable[[Page], str]:
+    """Reads the text of a page's first screen, as people see it."""
+
+    def read(page: Page) -> str:
+        first, _ = split_parts(page.blocks)
+        words = re.sub("<[^>]+>", " ", str(render_blocks(first))).replace("\N{NO-BREAK SPACE}", " ")
+        return re.sub(r" (?=[,.:;?)])", "", re.sub(r"\s+", " ", html.unescape(words))).strip()
+
+    return read
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,14 @@ class Headline(Block):
         lead: sentences that say what was found.
         notices: what a reader must know before any number: failed gates, flags, samples left out.
         lines: findings that stand on a line of their own each.
+        following: what to do next; empty where the page does not say.
     """
 
     title: str
     lead: tuple[Text, ...] = ()
     notices: tuple[Notice, ...] = ()
     lines: tuple[Text, ...] = ()
+    following: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,15 @@ class Heading(Block):
         text: of the title.
         anchor: its address inside the page; empty for none.
         nav: its name in the page's navigation; empty where it is not listed there.
-        level: 2 or 3.
+        level: 2 or 3; a part under a title of level 2 folds in HTML.
+        open: the part is open from the start.
     """
 
     text: str
     anchor: str = ""
     nav: str = ""
     level: int = 2
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +269,21 @@ class Page:
     title: str
     blocks: tuple[Block, ...]
     footer: Text = ""
+
+
+def split_parts(blocks: Sequence[Block]) -> tuple[tuple[Block, ...], list[tuple[Heading, tuple[Block, ...]]]]:
+    """Split a page at its headings of level 2.
+
+    Returns:
+        The blocks of the first screen, and each further part as its heading and its blocks.
+    """
+    starts = [i for i, block in enumerate(blocks) if isinstance(block, Heading) and block.level == 2]
+    parts = list[tuple[Heading, tuple[Block, ...]]]()
+    for start, end in pairwise([*starts, len(blocks)]):
+        heading = blocks[start]
+        if isinstance(heading, Heading):
+            parts.append((heading, tuple(blocks[start + 1 : end])))
+    return tuple(blocks[: starts[0]] if starts else blocks), parts
 
 
 def walk(blocks: Sequence[Block]) -> Iterator[Block]:

@@ -20,10 +20,11 @@ from unshaken.report import write_report
 from unshaken.report.blocks import Group, is_bad, plain
 from unshaken.report.figures.detected import detected
 from unshaken.report.gates import Gate, check_gates
+from unshaken.report.pages.runs import report_page
 from unshaken.report.read.scores import RunScores, Scores
 from unshaken.report.sections import _detectors
 from unshaken.report.sections import _detectors as detectors_of
-from unshaken.report.sections._detectors import galleries
+from unshaken.report.sections._detectors import by_auroc, galleries
 from unshaken.report.summary import build, schema
 from unshaken.report.write import make_report
 from unshaken.run.shard import write_flags
@@ -549,3 +550,12 @@ def test_no_figure_depends_on_the_order_of_rows(run):
     assert [{k: d[k] for k in ("auroc", "accepted", "means", "selective")} for d in after] == [
         {k: d[k] for k in ("auroc", "accepted", "means", "selective")} for d in before
     ]
+
+
+def test_the_first_screen_says_what_is_noticed_least(run, first_screen):
+    summary = build(run)
+    best = by_auroc(summary.data)[0]
+    least = min((g["flagged"]["value"] for g in best["groups"] if g["flagged"]), default=None)
+    text = first_screen(report_page(summary))
+    assert text.startswith("Would it notice? Detectors of abnormal inputs for ")
+    assert f"At its threshold {best['condition']} rejects {100 * least:.1f} % (" in text

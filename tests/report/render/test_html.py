@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from unshaken.report import build, check_gates, compare_runs
+from unshaken.report.blocks import Block, Doubt, Flags, Heading, Headline, Items, Page, Prose, Span
 from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.render.html import render_html
 from unshaken.report.sections.comparison import difference_strips
@@ -99,10 +100,8 @@ def test_structure_serves_a_screen_reader(page: str) -> None:
 def test_the_first_words_say_how_robust_under_what_and_against_what(page: str) -> None:
     text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", page.split("<main")[1].split('id="picture"')[0]))
     assert "is 87.5 % (74.8 to 95.3 %). gaussian noise, severity 5 takes 50.0 points (" in text
-    assert "): 37.5 % are left. Everything falls at" in text
-    assert (
-        "Everything falls at PGD L∞, ε 0.1: 0.0 %, no better than guessing, which gives 20.0 % with 5 classes." in text
-    )
+    assert "): 37.5 % are left. At PGD" in text
+    assert "At PGD L∞, ε 0.1 it is left with 0.0 %, no better than guessing, which gives 20.0 % with 5 classes." in text
     assert "1 of 2 gates failed: worst_case &gt;= 0.5 (worst_case: 0 " in text
     assert "1 sample left out: dir/&lt;b&gt;broken&lt;/b&gt;.png (cannot identify image file)" in text
     assert "on the same 48 images: better under 0, worse under" in text
@@ -180,7 +179,7 @@ def test_a_change_stands_where_its_difference_is(make_run: Make) -> None:
 
 
 def test_attacks_have_a_section_with_plots_tables_and_examples(page: str) -> None:
-    section = page.split('<h2 id="attacks">')[1].split("<h2")[0]
+    section = page.split('id="attacks">')[1].split("<h2")[0]
     text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", section))
     assert "PGD L∞, ε 0.1: even broke 12 of 24, odd 12 more. 0.0 % are left after" in text.replace("\xa0", " ")
     outline = Outline(section)
@@ -279,7 +278,7 @@ CUT = """() => {
     if (e.closest('.hidden, .skip')) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
-    const pane = e.closest('.scroll'), card = e.closest('.card'), column = e.closest('td, th');
+    const pane = e.closest('.scroll, nav'), card = e.closest('.card'), column = e.closest('td, th');
     const edge = card && !pane ? card.getBoundingClientRect() : {left: 0, right: wide};
     if (column && column.colSpan === 1 && pane && pane.scrollWidth > pane.clientWidth && column.offsetWidth > 300) {
       cut.push('wide: ' + node.textContent.trim().slice(0, 60));
@@ -342,6 +341,58 @@ def test_the_first_screen_of_a_phone_has_what_nobody_should_miss(opened: Any) ->
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_link_opens_the_part_that_it_names(opened: Any, scripts: bool) -> None:
+    tab, troubles = opened(java_script_enabled=scripts)
+    assert not tab.locator("#provenance").is_visible()
+    tab.get_by_role("link", name="Provenance").click()
+    tab.locator("#provenance").wait_for(state="visible")
+    assert troubles == []
+
+
+@pytest.mark.browser
+def test_a_page_is_short_until_it_is_opened_and_its_menu_is_one_row(opened: Any) -> None:
+    height = "document.documentElement.scrollHeight"
+    tab, _ = opened(width=1280)
+    before = tab.evaluate(height)
+    assert before <= 4000
+    button = tab.get_by_role("button", name="Open all")
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    assert tab.locator("#provenance").is_visible()
+    assert tab.evaluate(height) > before + 1000
+    button.click()
+    assert not tab.locator("#provenance").is_visible()
+    phone, _ = opened(width=390)
+    assert phone.locator("nav").bounding_box()["height"] <= 40
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scripts", [True, False])
+def test_what_is_printed_is_open(opened: Any, scripts: bool) -> None:
+    tab, _ = opened(java_script_enabled=scripts)
+    tab.emulate_media(media="print")
+    box = tab.locator("#provenance dl").first.bounding_box()
+    assert box is not None
+    assert box["height"] > 100
+
+
+def test_a_part_with_a_doubt_is_open_and_of_others_the_first() -> None:
+    quiet, doubt = Prose("all is well"), Flags((Doubt("zero-gradient", "the input gradient is zero"),))
+
+    def is_open(*parts: tuple[str, Block], of: str = "") -> list[bool]:
+        blocks = [b for name, block in parts for b in (Heading(name, name, open=name == of), block)]
+        text = render_html(Page("page", (Headline("Question?"), *blocks)))
+        return ["open" in a for a in Outline(text).every("details") if a.get("class") == "part"]
+
+    assert is_open(("a", quiet), ("b", quiet)) == [True, False]
+    assert is_open(("a", quiet), ("b", quiet), ("c", doubt), of="b") == [False, True, True]
+    assert (
+        is_open(("a", quiet), ("b", Prose("no", "bad")), ("c", Items((Span("failed", "bad"),))), of="a") == [True] * 3
+    )
+
+
+@pytest.mark.browser
 def test_a_matrix_keeps_its_classes_whole_and_in_sight(offline: Callable[..., Any], make_run: Make) -> None:
     names = [f"{kind} {n}" for kind in ("sneaker", "trouser", "pullover") for n in range(5)]
     tab, _ = offline(render_html(report_page(build(make_run(plan=[], classes=names, n=120)))), width=390)
@@ -350,3 +401,10 @@ def test_a_matrix_keeps_its_classes_whole_and_in_sight(offline: Callable[..., An
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     tab.evaluate("document.querySelector('.scroll.matrix').scrollLeft = 1000")
     assert tab.locator(".matrix tbody th").first.bounding_box()["x"] >= 0
+
+
+@pytest.mark.browser
+def test_a_sentence_of_bad_news_is_no_wider_than_a_phone(offline: Callable[..., Any]) -> None:
+    news = Span("the search did not finish: its budget left out most of what was planned. " * 3, "bad")
+    tab, _ = offline(render_html(Page("page", (Headline("Question?", (news,)),))), width=390)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390

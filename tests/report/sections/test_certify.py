@@ -11,8 +11,9 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.outcomes import outcomes
 from unshaken.core.part import CLEAN, Condition
-from unshaken.report import write_report
+from unshaken.report import build, write_report
 from unshaken.report.gates.rehearsal import check_planned
+from unshaken.report.pages.runs import report_page
 from unshaken.report.read.frame import read_frame
 from unshaken.report.read.methods import read_methods
 from unshaken.report.sections import Source
@@ -195,3 +196,10 @@ def test_the_first_screen_has_the_certificate(run):
     assert "change of L2 size 0.75 or less (smoothing 0.5, which classifies 50.0 % correctly unchanged)." in first
     assert "<dt>proven correct within L2 size 0.75</dt>" in first
     assert "Proven: **25.0 %**" in run[0].read("report.md").decode()
+
+
+def test_the_first_screen_says_what_is_ruled_out(run, first_screen):
+    text = first_screen(report_page(build(run[0])))
+    assert text.startswith("What can be ruled out for x?")
+    assert "Proven: 25.0 % (0.6 to 80.6 %) of the images are classified correctly under every change of L2" in text
+    assert "--not-attacked" not in text  # it was attacked

@@ -47,6 +47,13 @@ def test_many_classes_have_pairs_and_no_matrix(make_run: Make) -> None:
     ]
 
 
+@pytest.mark.parametrize(("n", "drawn"), [(50, True), (49, False)])
+def test_a_matrix_is_drawn_from_five_images_a_class_on(make_run: Make, n: int, drawn: bool) -> None:
+    summary = build(make_run(plan=[], n=n, classes=[f"kind {i}" for i in range(10)], bad=False))
+    assert summary.data["confusion"][0]["matrix"] is not None
+    assert ("A row is a true class" in render_html(report_page(summary))) is drawn
+
+
 def test_pages_and_terminal_name_the_pairs(make_run: Make) -> None:
     page = report_page(build(make_run(plan=FOG, n=160, classes=NAMES)))
     html, markdown, out = render_html(page), render_markdown(page), StringIO()

@@ -56,7 +56,7 @@ def test_the_headline_has_a_paired_difference_and_the_weakest_strength_where_all
             "It is lowest under **fog, severity 1**: **87.5 %**, which chance",
         ),
         ([Entry(method="fog", severities=(1, 3))], {"n": 160}, "**fog, severity 3** takes 25.0 points"),
-        ([Entry(method="pgd", eps=("8/255", 0.1))], {"shift": 4.0}, "Everything falls at **PGD L∞, ε 8/255**: 0.0 %"),
+        ([Entry(method="pgd", eps=("8/255", 0.1))], {"shift": 4.0}, "At **PGD L∞, ε 8/255** it is left with 0.0 %"),
         ([Entry(method="pgd", eps=(0.1,))], {"labelled": False}, "Under **PGD L∞, ε 0.1** only 12.5 % stay the same"),
     ],
 )

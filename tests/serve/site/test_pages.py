@@ -49,7 +49,7 @@ def test_two_clicks_compare_two_runs(ann):
     first = next(link for link in links(ann.get("/runs")) if "baseline=" in link)
     second = next(link for link in links(ann.get(first)) if link.startswith("/compare"))
     page = ann.get(second)
-    assert "Comparison with net" in page
+    assert "better than net" in page
     assert "on the same 48 images" in page
 
 

@@ -8,12 +8,12 @@ from typing import Any
 from unshaken.core.values import text_of
 from unshaken.explain.engine.rows import ExplainRecord
 from unshaken.report import cells
-from unshaken.report.blocks import Block, Column, Details, Facts, Heading, Headline, Items, Table, Text
+from unshaken.report.blocks import Block, Column, Details, Facts, Heading, Headline, Items, Span, Table, Text
 from unshaken.report.pages.explained import attribution, biases, filters, geometry, textures, units
 from unshaken.report.pages.page_kind import Folder, PageKind, bad_samples
 from unshaken.store.run_dir import RunDir
 
-TITLE = "Why the model decides as it does"
+TITLE = "Why does the model decide as it does?"
 Source = Folder[ExplainRecord]
 
 
@@ -27,7 +27,10 @@ def _head(source: Source) -> list[Block]:
     lines += [f"{remark[:1].upper()}{remark[1:]}." for remark in record.remarks]
     if not record.finished:
         lines.append("The run has not come to its end: go on with --resume.")
-    return [Headline(TITLE, tuple(lines), brief=True)]
+    verdicts = tuple(attribution.verdicts(source.run, record.found))
+    measured = verdicts or "attribution" not in groups
+    following: Text = "" if measured else (Span("--metric insertion", "code"), " measures what the maps are worth.")
+    return [Headline(TITLE, tuple(lines), lines=verdicts, following=following, brief=True)]
 
 
 def _overview(source: Source) -> list[Block]:
@@ -45,7 +48,7 @@ def _overview(source: Source) -> list[Block]:
         caption = "How alike the maps of two methods are: Spearman's correlation of pixels, a mean over samples."
         heads_of_two = (Column("one map", number=False), Column("another", number=False), Column("correlation"))
         blocks.append(Table(caption, heads_of_two, rows))
-    return blocks
+    return [Heading("All figures of maps", "figures", "Figures"), *blocks] if blocks else []
 
 
 def _methods(source: Source) -> list[Block]:
@@ -95,5 +98,5 @@ GROUPS: dict[str, tuple[str, Callable[[RunDir, str, Mapping[str, Any]], list[Blo
 EXPLAIN = PageKind[Source](
     title=TITLE,
     read=lambda run: Folder(run, ExplainRecord.read(run)),
-    sections=(_head, _overview, _methods, _bad, _how),
+    sections=(_head, _methods, _overview, _bad, _how),
 )

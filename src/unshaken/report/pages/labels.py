@@ -6,14 +6,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Prose, Span, Table, Text
+from unshaken.report.blocks import (
+    Block,
+    Column,
+    Details,
+    Facts,
+    Heading,
+    Headline,
+    Prose,
+    Span,
+    Table,
+    Text,
+    Tile,
+    Tiles,
+)
 from unshaken.report.drawings import Gallery
 from unshaken.report.figures import pictures
 from unshaken.report.pages.page_kind import Folder, PageKind
 
-TITLE = "Labels that are probably wrong"
+TITLE = "Which labels are wrong?"
 PAIRS = 12
-SHOWN = 60
+SHOWN, FIRST = 60, 24
+"""Samples whose pictures are on the page, and those that are open."""
 JUDGED = {
     "auroc": "AUROC",
     "average_precision": "average precision",
@@ -97,7 +111,33 @@ def _head(source: Source) -> list[Block]:
     if record["bad_samples"]:
         n = cells.counted(len(record["bad_samples"]), "sample")
         lines.append(f"{n} could not be examined; labels.json says why.")
-    return [Headline(TITLE, tuple(lines), brief=True)]
+    if record["review"]:
+        following: Text = (
+            Span("unshaken labels review DIR", "code"),
+            f" shows {_some(record['review'])} for review now.",
+        )
+    else:
+        command = Span(f"unshaken labels find --review-size {LARGE}", "code")
+        following = (command, " draws the samples for a review.")
+    return [Headline(TITLE, tuple(lines), following=following, brief=True)]
+
+
+def _tiles(source: Source) -> list[Block]:
+    record, (name, first) = source.record, _first(source)
+    found = list[Tile]()
+    if first["flagged"] is not None:
+        expected = first.get("expected_wrong")
+        known = (
+            f"{wording.span(expected)} of them expected to be wrong" if expected else "how many are wrong: not known"
+        )
+        count = f"{first['flagged']:,} of {record['samples']:,}"
+        found.append(Tile("suspect labels", count, f"{name}; {known}", bad=True))
+    estimate = record.get("estimate")
+    if estimate and estimate["usable"]:
+        found.append(Tile("wrong labels of all", wording.span(estimate), "95 % interval, before any review"))
+    predicted = record["agreement"]["predicted"]
+    found.append(Tile("labels that the model predicts", wording.percent(predicted["value"]), wording.span(predicted)))
+    return [Tiles(tuple(found))]
 
 
 def _finders(source: Source) -> list[Block]:
@@ -159,8 +199,14 @@ def _worst(source: Source) -> list[Block]:
         return []
     pixels = max(next(iter(images.values())).shape[1:]) < pictures.SIDE
     text = "The given label, what the model says instead, and the score: the lower, the more suspect."
-    gallery = Gallery(exhibits, pixels)
-    return [Heading("The most suspect samples", "worst", "Samples"), Prose(text, "small"), gallery]
+    found: list[Block] = [
+        Heading("The most suspect samples", "worst", "Samples", open=True),
+        Prose(text, "small"),
+        Gallery(exhibits[:FIRST], pixels),
+    ]
+    if more := exhibits[FIRST:]:
+        found.append(Details(cells.counted(len(more), "further sample"), (Gallery(more, pixels),)))
+    return found
 
 
 def _review(source: Source) -> list[Block]:
@@ -195,5 +241,5 @@ def _how(source: Source) -> list[Block]:
 LABELS = PageKind[Source](
     title=TITLE,
     read=lambda run: Folder(run, run.read_json("labels.json")),
-    sections=(_head, _finders, _judged, _pairs, _worst, _review, _how),
+    sections=(_head, _tiles, _finders, _worst, _review, _judged, _pairs, _how),
 )

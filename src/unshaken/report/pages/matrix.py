@@ -145,7 +145,7 @@ def _table(matrix: Matrix) -> list[Block]:
         "samples allow, 1 for the best; all ranks hold together at 95 %."
     )
     return [
-        Heading("Models", "models", "Models"),
+        Heading("Models", "models", "Models", open=True),
         Table(caption, (Column("model", number=False), *heads), tuple(rows), brief=True),
     ]
 

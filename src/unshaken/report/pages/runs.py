@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from unshaken.core.errors import UnshakenError
 from unshaken.report.blocks import Block, Details, Facts, Heading, Headline, Items, Page, Prose, Span, Text, Tiles
-from unshaken.report.cells import counted, metric
+from unshaken.report.cells import changes_of, counted, is_attack, metric
 from unshaken.report.compare import Comparisons, RunComparison, companion_runs, compare_frames
 from unshaken.report.effective import robustness_blocks
 from unshaken.report.figures.outcomes import consistent_under, right_under
 from unshaken.report.pages.page_kind import compose
 from unshaken.report.read.frame import read_frame
 from unshaken.report.sections import Other
-from unshaken.report.sections.comparison import comparison_blocks, difference_strips
+from unshaken.report.sections.comparison import change_tiles, comparison_blocks, difference_strips
 from unshaken.report.summary import Summary, build
 from unshaken.run import read_config
 from unshaken.store.run_dir import RunDir
@@ -22,7 +22,7 @@ from unshaken.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from unshaken.report.gates.kept import GateResult
-    from unshaken.report.sections import Report
+    from unshaken.report.sections import Report, Section
 
 MADE = (
     "Made by unshaken from the rows of this run alone; ",
@@ -44,7 +44,9 @@ def report_page(summary: Summary, gates: Sequence[GateResult] = ()) -> Page:
         lead = tuple(text for section in sections for text in section.lead(report))
         lines = tuple(text for section in sections for text in section.lines(report))
         notices = tuple(notice for section in sections for notice in section.notices(report))
-        return [Headline(f"Robustness of {report.source.config.model_name}", lead, notices, lines, brief=True)]
+        steps: list[Text] = [section.following(report) for section in sections]
+        following = next((text for text in steps if text), "")
+        return [Headline(_title(report, sections), lead, notices, lines, following, brief=True)]
 
     def tiles(report: Report) -> list[Block]:
         found = tuple(tile for section in sections for tile in section.tiles(report))
@@ -53,6 +55,13 @@ def report_page(summary: Summary, gates: Sequence[GateResult] = ()) -> Page:
     report = summary.report(others=read_others(summary), gates=gates)
     title = f"{summary.config.model_name}: robustness report"
     return compose(title, report, (head, _incomplete, tiles, *(section.blocks for section in sections)), MADE)
+
+
+def _title(report: Report, sections: Sequence[Section]) -> str:
+    """The question that a run answers: of the model under changes, or of certificates or detectors alone."""
+    natural = any(not is_attack(row) for row in changes_of(report.data))
+    asked = "" if natural else next(filter(None, (section.question(report) for section in sections)), "")
+    return asked or f"Robustness of {report.source.config.model_name}"
 
 
 def _incomplete(report: Report) -> list[Block]:
@@ -84,9 +93,16 @@ def comparison_page(comparisons: Comparisons) -> Page:
             (Span(c.candidate_name, "strong"), f", on the same {counted(c.n, 'image')}: {c.verdicts}.")
             for c in source.runs
         )
-        return [Headline(title, tuple(lead), brief=True)]
+        names = [c.candidate_name for c in source.runs]
+        asked = f"Is {names[0]} better than" if len(names) == 1 else "Which is better than"
+        return [Headline(f"{asked} {source.runs[0].baseline_name}?", tuple(lead), brief=True)]
 
-    return compose(title, comparisons, (head, _gates, _differences, lambda c: robustness_blocks(c.robustness)), footer)
+    def tiles(source: Comparisons) -> list[Block]:
+        return [Tiles(change_tiles(source.runs[0]))] if len(source.runs) == 1 else []
+
+    return compose(
+        title, comparisons, (head, tiles, _gates, _differences, lambda c: robustness_blocks(c.robustness)), footer
+    )
 
 
 _VERDICTS: dict[str, str | Span] = {
@@ -115,7 +131,7 @@ def _differences(comparisons: Comparisons) -> list[Block]:
     for number, one in enumerate(comparisons.runs, 1):
         places = (("baseline", Span(one.baseline, "code")), ("candidate", Span(one.candidate, "code")))
         found += [
-            Heading(one.candidate_name, f"run-{number}", one.candidate_name),
+            Heading(one.candidate_name, f"run-{number}", one.candidate_name, open=number == 1),
             difference_strips(one),
             Details("All figures of this comparison", comparison_blocks(one, brief=True)),
             Facts(places),

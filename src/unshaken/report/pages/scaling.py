@@ -162,7 +162,7 @@ def _plot(source: Source) -> list[Block]:
         traces.append(plots.curve(name, style, points))
     lines = tuple((down(v), f"{v:.3g}") for v in np.geomspace(math.exp(low), math.exp(high), 4).tolist())
     plot = Plot("Loss on real test images", "training images", ticks, tuple(traces), None, "; ".join(words), lines)
-    return [Heading("Curves", "curves", "Curves"), Plots((plot,))]
+    return [Heading("Curves", "curves", "Curves", open=True), Plots((plot,))]
 
 
 def _table(source: Source) -> list[Block]:

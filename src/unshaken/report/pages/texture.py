@@ -130,7 +130,7 @@ def _gallery(source: Folder[dict[str, Any]]) -> list[Block]:
         address = pictures.address(_image(source.run.read(file)).repeat(1, 2, 2), side=SHOWN)
         exhibits.append(Exhibit((Picture(address, f"Two by two: {WORDS[name]}"),), (WORDS[name],)))
     text = "Two by two tiles of each: seams cross in the middle. The folder has the pictures in full."
-    return [Heading("Pictures", "pictures", "Pictures"), Prose(text), Gallery(tuple(exhibits), large=True)]
+    return [Heading("Pictures", "pictures", "Pictures", open=True), Prose(text), Gallery(tuple(exhibits), large=True)]
 
 
 def _image(data: bytes) -> Tensor:

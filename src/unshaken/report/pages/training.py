@@ -31,12 +31,12 @@ from unshaken.report.blocks import (
     Tiles,
     pieces,
 )
-from unshaken.report.compare import ConditionComparison, RunComparison
+from unshaken.report.compare import RunComparison
 from unshaken.report.drawings import Plots
 from unshaken.report.pages.page_kind import PageKind
 from unshaken.report.pages.training_curves import cell, columns, curve_name, curves, threat_name
 from unshaken.report.read.training import TrainingRun, read_before_after, read_training, recipe_of
-from unshaken.report.sections.comparison import comparison_blocks, difference_strips
+from unshaken.report.sections.comparison import change_tiles, comparison_blocks, difference_strips, show_change
 
 FOOTER = (
     "Made by unshaken from the directory of this run alone; ",
@@ -68,7 +68,7 @@ def _head(source: Source) -> list[Block]:
     lead = opening(story)
     if repaired is not None and not story.start_kept:
         clean = [c for c in repaired.conditions if c.condition.id == CLEAN.id]
-        at = f", from {_change(clean[0])} on unchanged images" if clean else ""
+        at = f", from {show_change(clean[0])} on unchanged images" if clean else ""
         lead.append(f"Before and after, on the same {cells.counted(repaired.n, 'image')}{at}: {repaired.verdicts}.")
     return [Headline(f"Training of the model {story.config.model}", (" ".join(lead),), brief=True)]
 
@@ -98,34 +98,12 @@ def _repair(source: Source) -> list[Block]:
         return []
     title = "Before and after, of the repaired weights that were not kept" if story.start_kept else "Before and after"
     return [
-        Heading(title, "before-after", "Before and after"),
-        Tiles(tuple(_change_tile(title, one) for title, one in _changes(repaired))),
+        Heading(title, "before-after", "Before and after", open=True),
+        Tiles(change_tiles(repaired)),
         difference_strips(repaired),
         Details("All figures before and after", comparison_blocks(repaired)),
         Heading("Training", "training"),
     ]
-
-
-def _changes(comparison: RunComparison) -> list[tuple[str, ConditionComparison]]:
-    """Unchanged images, and of the changes the one with the greatest gain and the one with the greatest loss."""
-    clean = [("unchanged images", c) for c in comparison.conditions if c.condition.id == CLEAN.id]
-    changes = sorted(
-        (c for c in comparison.conditions if c.condition.id != CLEAN.id), key=lambda c: c.paired.difference.value
-    )
-    gained = [("greatest gain", c) for c in changes[-1:] if c.paired.difference.value > 0]
-    lost = [("greatest loss", c) for c in changes[:1] if c.paired.difference.value < 0]
-    return [*clean, *gained, *lost]
-
-
-def _change_tile(title: str, one: ConditionComparison) -> Tile:
-    change = cells.points(one.paired.difference.to_json())
-    name = "" if one.condition.id == CLEAN.id else f"{wording.name_of(one.condition)}: "
-    under = f"{name}{change.text} points ({change.interval}), {one.verdict}"
-    return Tile(title, _change(one), under, bad=one.verdict == "worse")
-
-
-def _change(one: ConditionComparison) -> str:
-    return f"{100 * one.baseline.value:.1f} to {wording.percent(one.candidate.value)}"
 
 
 def opening(story: TrainingRun) -> list[str]:

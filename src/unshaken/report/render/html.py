@@ -12,7 +12,23 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from unshaken.report.blocks import Block, Cell, Group, Heading, Page, Span, Text, pieces, plain, walk
+from unshaken.report.blocks import (
+    Block,
+    Cell,
+    Flags,
+    Group,
+    Heading,
+    Items,
+    Page,
+    Prose,
+    Span,
+    Text,
+    is_bad,
+    pieces,
+    plain,
+    split_parts,
+    walk,
+)
 from unshaken.report.drawings import Plots
 
 _NUMBER = re.compile(r" (?=%)|(?<=ε) |(?<=severity) (?=\d)")
@@ -31,9 +47,25 @@ def render_html(page: Page) -> str:
     script = environment.get_template("theme.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     nav = [b for b in walk(page.blocks) if isinstance(b, Heading) and b.nav]
-    body = render_blocks(page.blocks)
-    values = {"page": page, "nav": nav, "body": body, "script": Markup(script), "digest": digest}
+    first, parts = split_parts(page.blocks)
+    shown = [heading for heading, _ in parts if heading.open]
+    shown = shown or [heading for heading, blocks in parts if not warns(blocks)][:1]
+    drawn = [(heading, heading in shown or warns(blocks), render_blocks(blocks)) for heading, blocks in parts]
+    values = {
+        "page": page, "nav": nav, "first": render_blocks(first), "parts": drawn, "script": Markup(script),
+        "digest": digest,
+    }  # fmt: skip
     return environment.get_template("page.html.jinja").render(**values)
+
+
+def warns(blocks: Sequence[Block]) -> bool:
+    """Whether blocks say what nobody should miss, so that their part of a page is open from the start."""
+    return any(
+        isinstance(b, Flags)
+        or (isinstance(b, Prose) and b.tone == "bad")
+        or (isinstance(b, Items) and any(map(is_bad, b.items)))
+        for b in walk(blocks)
+    )
 
 
 def render_blocks(blocks: Sequence[Block]) -> Markup:

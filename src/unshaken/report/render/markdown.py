@@ -137,7 +137,16 @@ def _overlay(block: Overlay) -> str:
 
 _RENDER: dict[type[Block], Callable[..., str]] = {
     Headline: lambda b: "\n\n".join(
-        filter(None, [f"# {escape(b.title)}", " ".join(map(text, b.lead)), _lines(b.lines), _notices(b)])
+        filter(
+            None,
+            [
+                f"# {escape(b.title)}",
+                " ".join(map(text, b.lead)),
+                _lines(b.lines),
+                f"**Next:** {text(b.following)}" if b.following else "",
+                _notices(b),
+            ],
+        )
     ),
     Heading: lambda b: f"{'#' * b.level} {escape(b.text)}",
     Prose: lambda b: f"**Note:** {text(b.text)}" if b.tone == "bad" else text(b.text),

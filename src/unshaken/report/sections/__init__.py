@@ -143,6 +143,14 @@ class Section(ABC):
         """Findings for the head of the page, each on a line of its own."""
         return ()
 
+    def question(self, report: Report) -> str:
+        """The title of a page whose run changes no images for the model itself; empty where another section asks."""
+        return ""
+
+    def following(self, report: Report) -> Text:
+        """What to do next, for the head of the page; that of the first section that says something."""
+        return ""
+
     def reads(self, run: RunDir) -> bool:
         """Whether a run has the rows of this section."""
         return bool(run.names("rows", self.table, suffix=".parquet"))

@@ -176,7 +176,7 @@ def _collapse(row: Row, chance: float, *, labelled: bool) -> Text:
         if chance
         else ""
     )
-    return ("Everything falls at ", name, f": {_percent(row)}{guess}.")
+    return ("At ", name, f" it is left with {_percent(row)}{guess}.")
 
 
 def _every_change(data: Data) -> list[Text]:

@@ -26,6 +26,7 @@ from unshaken.run.flags import broken
 from unshaken.store.run_dir import RunDir
 
 _EDGE = 1.05  # of the largest size, so that the last step is seen
+ATTACK = " the same command attacks the certified predictor too, and the truth lies between the two."
 _REASONS = 8
 """Reasons shown."""
 Size = tuple[float, Row | None, Row | None, Row | None]
@@ -47,6 +48,17 @@ class CertifySection(Section):
     @override
     def lead(self, report: Report) -> Sequence[Text]:
         return [_proven(one) for one in report.data["certified"]]
+
+    @override
+    def question(self, report: Report) -> str:
+        return f"What can be ruled out for {report.source.config.model_name}?" if report.data["certified"] else ""
+
+    @override
+    def following(self, report: Report) -> Text:
+        certified = report.data["certified"]
+        if not certified or any(one["attacked"] for one in certified):
+            return ""
+        return ("what is not proven may still hold: without ", Span("--not-attacked", "code"), ATTACK)
 
     @override
     def tiles(self, report: Report) -> Sequence[Tile]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
+from unshaken.core.part import CLEAN
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Table
-from unshaken.report.compare import RunComparison, compare_frames
+from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Table, Tile
+from unshaken.report.compare import ConditionComparison, RunComparison, compare_frames
 from unshaken.report.drawings import Strips
 from unshaken.report.figures import plots
 from unshaken.report.read.frame import read_frame
@@ -38,7 +39,7 @@ class Comparisons(Section):
         what = measured(report)
         drawn, found = strengths.strips(report, what), list[Block]()
         if drawn:
-            found += [Heading(f"{what} under each change", "picture"), drawn]
+            found += [Heading(f"{what} under each change", "picture", open=True), drawn]
         own = report.source.config.model_name
         for other in report.others:
             if other.note:
@@ -83,6 +84,29 @@ def comparison_blocks(comparison: RunComparison, *, brief: bool = False) -> tupl
 
 
 VERDICTS = {"better": Span("▲ better", "good"), "worse": Span("▼ worse", "bad")}
+
+
+def change_tiles(comparison: RunComparison) -> tuple[Tile, ...]:
+    """Large numbers: unchanged images, and the changes with the greatest gain and the greatest loss."""
+    clean = [("unchanged images", c) for c in comparison.conditions if c.condition.id == CLEAN.id]
+    changes = sorted(
+        (c for c in comparison.conditions if c.condition.id != CLEAN.id), key=lambda c: c.paired.difference.value
+    )
+    gained = [("greatest gain", c) for c in changes[-1:] if c.paired.difference.value > 0]
+    lost = [("greatest loss", c) for c in changes[:1] if c.paired.difference.value < 0]
+    return tuple(_change_tile(title, one) for title, one in (*clean, *gained, *lost))
+
+
+def _change_tile(title: str, one: ConditionComparison) -> Tile:
+    change = cells.points(one.paired.difference.to_json())
+    name = "" if one.condition.id == CLEAN.id else f"{wording.name_of(one.condition)}: "
+    under = f"{name}{change.text} points ({change.interval}), {one.verdict}"
+    return Tile(title, show_change(one), under, bad=one.verdict == "worse")
+
+
+def show_change(one: ConditionComparison) -> str:
+    """The figure before and after: `96.7 to 84.7 %`."""
+    return f"{100 * one.baseline.value:.1f} to {wording.percent(one.candidate.value)}"
 
 
 def difference_strips(comparison: RunComparison) -> Strips:

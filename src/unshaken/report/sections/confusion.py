@@ -19,6 +19,8 @@ from unshaken.report.sections import Report, Section
 
 LARGEST_MATRIX = 20
 """Classes of the largest matrix that is given; above it there are pairs only."""
+EACH = 5
+"""Images of each class, on average, from which on a matrix is drawn; below it nearly all its cells are 0 or 1."""
 MOST_PAIRS = 20
 """Pairs of classes that are given."""
 PAIRS, NAMED = 8, 3
@@ -49,7 +51,7 @@ class Confusion(Section):
             where = "Confused most often on unchanged images:" if clean else f"Under {names[one['condition']]}:"
             sentences.append(f"{where} {', '.join(pairs)}.")
         found: list[Block] = [Heading("Confusions", "confusion", "Confusions"), Prose(" ".join(sentences), brief=True)]
-        matrices = [_matrix(one, names) for one in shown if one["matrix"]]
+        matrices = [_matrix(one, names) for one in shown if one["matrix"] and one["n"] >= EACH * len(one["names"])]
         if matrices:
             text = (
                 "A row is a true class, a column what the model said, a number a count of images. In bold the images "

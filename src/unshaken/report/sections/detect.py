@@ -51,6 +51,27 @@ class DetectSection(Section):
         return SectionFigures({"detection": records}, scores.notes, scores.whole, scores)
 
     @override
+    def question(self, report: Report) -> str:
+        name = report.source.config.model_name
+        return f"Would it notice? Detectors of abnormal inputs for {name}" if report.data["detection"] else ""
+
+    @override
+    def lead(self, report: Report) -> Sequence[Text]:
+        return _noticed(report.data)
+
+    @override
+    def following(self, report: Report) -> Text:
+        detection = report.data["detection"]
+        if not detection or any(one["attacked"] for one in detection):
+            return ""
+        option = Span("--not-attacked", "code")
+        return (
+            "an attacker may know the detector: without ",
+            option,
+            ", it is attacked together with the model.",
+        )
+
+    @override
     def lines(self, report: Report) -> Sequence[Text]:
         return _detectors.group_lines(report.data)
 
@@ -92,8 +113,27 @@ class DetectSection(Section):
         if sets:
             tables = tuple(_set_table(group, detectors) for group in sets)
             found.append(Details("Each set by itself", (Prose(FPR, "small"), *tables), open=len(detectors) == 1))
-        found += [Heading("At the threshold", level=3), _threshold_table(detectors, sets), *_errors(detectors)]
+        found += [Details("At the threshold", (_threshold_table(detectors, sets),)), *_errors(detectors)]
         return [*found, *_score_plots(data, scores), *evasion(data), *galleries(report, scores)]
+
+
+def _noticed(data: Mapping[str, Any]) -> list[Text]:
+    """The set that the best detector notices least at its threshold."""
+    for best in by_auroc(data)[:1]:
+        own = [(one["flagged"], set_name(group)) for group in sets_of(data) if (one := at_set(best, group))]
+        known = [(flagged, name) for flagged, name in own if flagged]
+        if best["accepted"] and known:
+            accepted = f"{wording.percent(best['accepted']['value'])} ({wording.span(best['accepted'])})"
+            flagged, name = min(known, key=lambda pair: float(pair[0]["value"]))
+            least = f", which it notices least of {len(known)} sets" if len(known) > 1 else ""
+            return [
+                (
+                    f"At its threshold {best['condition']} rejects ",
+                    Span(wording.percent(flagged["value"]), "strong"),
+                    f" ({wording.span(flagged)}) of {name}{least}, and accepts {accepted} of the normal images.",
+                )
+            ]
+    return []
 
 
 def _accepted(detectors: Sequence[Row]) -> list[Tile]:
@@ -248,7 +288,7 @@ def _score_plots(data: Mapping[str, Any], scores: RunScores) -> list[Block]:
         sets = len(sets_of(data))
         if sets > len(curves):
             text += f" The first {len(curves)} of {sets} sets are drawn; all figures are in the tables."
-        found += [Heading("ROC curves", level=3), Prose(text, "small"), Plots(tuple(curves), "half")]
+        found.append(Details("ROC curves", (Prose(text, "small"), Plots(tuple(curves), "half"))))
     return found
 
 

@@ -11,7 +11,7 @@ from unshaken.core.errors import UnshakenError
 from unshaken.core.flag import KINDS
 from unshaken.core.registry import list_methods
 from unshaken.report import cells
-from unshaken.report.blocks import Block, Doubt, Flags, Heading, Notice, Prose, Span
+from unshaken.report.blocks import Block, Doubt, Flags, Heading, Notice, Prose, Span, Text
 from unshaken.report.cells import Row
 from unshaken.report.read.scores import inside
 from unshaken.report.sections import Report, Section, SectionFigures, Source
@@ -46,6 +46,11 @@ class FlagsOfRun(Section):
         names = list(dict.fromkeys(f["name"] for f in flags))
         others = f"; and {cells.listed(names[1:])}" if len(names) > 1 else ""
         return (Notice((head, f": {names[0]} ({flags[0]['detail']}){others}"), "flags"),)
+
+    @override
+    def following(self, report: Report) -> Text:
+        advice = next((f["advice"] for f in report.data["flags"] if f["advice"]), "")
+        return advice[:1].lower() + advice[1:]
 
     @override
     def blocks(self, report: Report) -> Sequence[Block]:

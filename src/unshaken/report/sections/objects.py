@@ -142,7 +142,7 @@ class DetectedObjects(Section):
         if not data["clean"]:
             return ()
         blocks = strength_blocks(report, "mAP")
-        blocks += [_conditions(data), _facts(found), _precision(found), Details("Classes", (_classes(found),))]
+        blocks += [_conditions(data), _facts(found), _precision(data), Details("Classes", (_classes(found),))]
         blocks += error_blocks(data)
         pictures = boxed_galleries(report.source, report.kept[self.name], data["conditions"])
         if pictures:
@@ -177,10 +177,11 @@ def _text(figure: Row) -> str:
     return f"{wording.percent(figure['value'])} ({wording.span(figure)})"
 
 
-def _precision(found: Mapping[str, Any]) -> Plots:
+def _precision(data: Mapping[str, Any]) -> Plots:
+    names = {CLEAN.id: "unchanged"} | {row["condition"]: wording.condition_name(row) for row in data["conditions"]}
     traces = []
-    for style, one in enumerate(found["curves"]):
-        name = "unchanged" if one["condition"] == CLEAN.id else one["condition"]
+    for style, one in enumerate(data["objects"]["curves"]):
+        name = names[one["condition"]]
         marks = [
             plots.point(recall, {"value": p, "low": p, "high": p}, f"recall {recall} %: {wording.percent(p)}")
             for recall, p in enumerate(one["precision"])

@@ -89,6 +89,13 @@ class Outcomes(Section):
         return _headline.tiles(report.data)
 
     @override
+    def following(self, report: Report) -> Text:
+        found = report.data["headline"]
+        if not report.data["clean"] or not found or not (found["condition"] or found["collapse"]):
+            return ""
+        return (Span("unshaken harden --from DIR", "code"), " plans a training against what lowers the accuracy most.")
+
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
         curves, heats = strengths.curves(report), strengths.heat_maps(report)
         what = measured(report)

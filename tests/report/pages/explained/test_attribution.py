@@ -14,7 +14,7 @@ from unshaken.report.blocks import Table, plain
 from unshaken.report.drawings import Overlay
 from unshaken.report.figures.pictures import heat
 from unshaken.report.pages.explain import EXPLAIN
-from unshaken.report.pages.explained.attribution import blocks
+from unshaken.report.pages.explained.attribution import _verdict, blocks
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.store.run_dir import RunDir
@@ -118,3 +118,27 @@ def test_kept_maps_of_other_samples_are_one_error_that_names_the_run(run, tmp_pa
     copy.write_tensors(TensorFile(fewer, kept.ids), "maps", "gradcam-00000.safetensors")
     with pytest.raises(RunError, match=r"/copy: its files do not fit one another \(ValueError: zip"):
         EXPLAIN.page_of(copy)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sign", "says"),
+    [
+        (0.1, 0.3, 1, "is better"),
+        (0.1, 0.3, -1, "is worse"),
+        (-0.3, -0.1, -1, "is better"),
+        (-0.1, 0.3, 1, "is not shown to be better"),
+        (-0.1, 0.3, -1, "is not shown to be better"),
+        (None, None, 1, "is not shown to be better"),
+    ],
+)
+def test_a_map_is_better_only_where_its_interval_says_so(low, high, sign, says):
+    figure = {"value": 0.2, "low": low, "high": high}
+    assert plain(_verdict("map", "a random map", "insertion", figure, sign)).startswith(f"map {says} than a random map")
+
+
+def test_the_first_screen_says_whether_maps_are_better_than_a_random_one(run, first_screen):
+    text = first_screen(EXPLAIN.page_of(run))
+    assert text.startswith("Why does the model decide as it does?")
+    for name in ("gradcam", "integrated-gradients"):
+        assert re.search(rf"{name} is (better|worse|not shown to be better) than a random map: insertion", text)
+    assert "random-map is" not in text

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from unshaken.core.errors import UnshakenError
 from unshaken.core.registry import find_method
 from unshaken.explain.engine.compare_maps import MapValues, compare_methods
-from unshaken.explain.engine.rows import RECORD
+from unshaken.explain.engine.rows import RECORD, MethodRecord
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Prose, Span, Table, Text
 from unshaken.report.drawings import Layers, Overlay, Picture
@@ -26,6 +26,9 @@ SHOWN = 24
 SIZE = pictures.BUDGET // 4
 """Characters of the pictures of one method."""
 GAP = "completeness gap"
+RIVALS = {"random-map": "a random map", "edge-detector": "an edge detector"}
+"""Controls that a map should be better than."""
+ENDS = {"low": -np.inf, "high": np.inf}
 
 
 def blocks(run: RunDir, name: str, found: Mapping[str, Any]) -> list[Block]:
@@ -36,7 +39,42 @@ def blocks(run: RunDir, name: str, found: Mapping[str, Any]) -> list[Block]:
         name: condition of its rows.
         found: its entry in `explain.json`.
     """
-    return [*_gap(found), *_worth(run, name, found), *_maps(run, name)]
+    return [*_maps(run, name), *_worth(run, name, found), *_gap(found)]
+
+
+def verdicts(run: RunDir, found: Mapping[str, MethodRecord]) -> list[Text]:
+    """Whether each map is better than the random map and the edge detector, by its first metric and paired samples.
+
+    Args:
+        run: with its rows.
+        found: the entries of `explain.json` by condition.
+    """
+    maps = {name: one for name, one in found.items() if one.group == "attribution" and set(one.figures) - {GAP}}
+    if not maps:
+        return []
+    rows = run.rows("map_metrics", ["id", "condition", "method", "metric", "value"])
+    methods = dict(zip(rows["condition"].to_pylist(), rows["method"].to_pylist(), strict=True))
+    controls = {name: RIVALS[method] for name, method in methods.items() if method in RIVALS}
+    lines = list[Text]()
+    for name, one in maps.items():
+        metric = next(key for key in one.figures if key != GAP)
+        sign = {" (higher is better)": 1, " (lower is better)": -1}.get(_direction(metric), 0)
+        if methods.get(name) in CONTROLS or not sign:
+            continue
+        for control, words in controls.items():
+            figure = compare_methods(_values(rows, control, metric), _values(rows, name, metric))
+            if figure is not None:
+                lines.append(_verdict(name, words, metric, figure.to_json(), sign))
+    return lines
+
+
+def _verdict(name: str, rival: str, metric: str, figure: Mapping[str, Any], sign: int) -> Text:
+    """Whether a difference from a control lies on the better side of 0, on the worse one, or on both."""
+    ends = sorted(sign * (figure[end] if figure[end] is not None else bound) for end, bound in ENDS.items())
+    says = "is better" if ends[0] > 0 else "is worse" if ends[1] < 0 else "is not shown to be better"
+    shown = _signed(figure)
+    mark = "good" if ends[0] > 0 else "bad"
+    return (Span(name, "strong"), " ", Span(says, mark), f" than {rival}: {metric} {shown.text} ({shown.interval}).")
 
 
 def _gap(found: Mapping[str, Any]) -> list[Block]:
