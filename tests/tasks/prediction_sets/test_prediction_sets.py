@@ -98,3 +98,17 @@ def test_what_does_not_fit_is_refused(tmp_path):
         evaluate(tmp_path / "b", plan="nothing")
     with pytest.raises(DataError, match="give 20 of each at least"):
         evaluate(tmp_path / "c", InMemory(IMAGES[:24], LABELS[:24], classes=("low", "mid", "high")))
+
+
+def test_samples_that_cannot_be_used_are_named(tmp_path):
+    labels = LABELS.clone()
+    labels[5] = 9
+    found = evaluate(tmp_path / "run", InMemory(IMAGES, labels, classes=("low", "mid", "high")))
+    assert [one["id"] for one in found.summary["bad_samples"]] == ["5"]
+
+
+def test_other_images_calibrate(tmp_path):
+    found = unshaken.evaluate(
+        PredictionSets(calibration="demo"), "demo", "demo", limit=60, out=tmp_path / "run", device="cpu"
+    )
+    assert found.summary["extra"]["calibrated_on"] == found.summary["figures"]["coverage_clean"]["n"] == 60

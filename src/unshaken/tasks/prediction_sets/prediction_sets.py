@@ -220,4 +220,5 @@ def _audit(subject: EvaluationSubject, name: str, data: DataSource | None, plan:
         seed=subject.seed, device=o["device"], batch_size=o["batch_size"], workers=o["workers"],
     )  # fmt: skip
     summary: dict[str, Any] = result.summary
+    subject.bad.update({sample["id"]: sample["reason"] for sample in summary["bad_samples"]})
     return summary
