@@ -162,7 +162,7 @@ def test_the_page_fits_a_screen_and_a_telephone_and_leads_to_the_cells(made, bro
         page.on("console", lambda message, noise=noise: noise.append(message.text))
         page.goto(f"file://{made.run.root}/index.html")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        links = page.eval_on_selector_all("#models ~ div a", "all => all.map(a => a.getAttribute('href'))")
+        links = page.eval_on_selector_all("#models a", "all => all.map(a => a.getAttribute('href'))")
         assert "exact/flat/fog/report.html" in links
         page.goto(f"file://{made.run.root}/{links[0]}")
         assert "Robustness of" in page.inner_text("h1")

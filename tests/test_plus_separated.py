@@ -162,9 +162,10 @@ def test_a_form_offers_numbers_and_words_of_a_list_as_text():
 
 
 def test_no_other_code_splits_at_plus():
-    """The exceptions split what is no parameter: a request's query, and a cell of rows."""
+    """The exceptions split what is no parameter: a request's query, a cell of rows, and borders of slices."""
     root = Path(__file__).parents[1] / "src"
     found = {p.relative_to(root).as_posix() for p in root.glob("**/*.py") if 'split("+")' in p.read_text("utf-8")}
     assert found == {
-        "unshaken/core/values.py", "unshaken/serve/score/options.py", "unshaken/explain/filters/filter_quality.py"
+        "unshaken/core/values.py", "unshaken/serve/score/options.py", "unshaken/explain/filters/filter_quality.py",
+        "unshaken/api/slices.py",
     }  # fmt: skip

@@ -164,7 +164,7 @@ def test_outliers_of_a_model_are_ranked(tmp_path):
     images = np.stack([demo.read(i) for i in range(240)])
     images[[5, 17]] = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), np.uint8)
     data = from_arrays(images, demo.labels[:240])
-    found = unshaken.inspect(data, "outliers:shown=24,detector=vim", model="demo:standard", out=tmp_path / "r")
+    found = unshaken.inspect(data, "outliers:shown=24,detector=nnguide", model="demo:standard", out=tmp_path / "r")
     assert {"5", "17"} < set(issues(found.run)["outliers"])
 
 

@@ -22,7 +22,9 @@ class ExactDuplicates(Check):
     """
 
     title = "Exact duplicates"
-    by: Literal["pixels", "files"] = Field("pixels", description="comparison by decoded pixels or by bytes of files")
+    by: Literal["pixels", "files"] = Field(
+        default="pixels", description="comparison by decoded pixels or by bytes of files"
+    )
 
     @override
     def measure(self, sample: DecodedSample) -> Quantities:

@@ -29,8 +29,8 @@ class NearDuplicates(Check):
     """
 
     title = "Near duplicates"
-    bits: int = Field(6, description="bits of a hash in which a pair may differ, of 64", ge=0, le=24)
-    correlation: float = Field(0.95, description="least correlation of a pair's small grey copies", ge=-1, le=1)
+    bits: int = Field(default=6, description="bits of a hash in which a pair may differ, of 64", ge=0, le=24)
+    correlation: float = Field(default=0.95, description="least correlation of a pair's small grey copies", ge=-1, le=1)
 
     @override
     def measure(self, sample: DecodedSample) -> Quantities:

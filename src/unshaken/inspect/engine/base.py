@@ -151,7 +151,7 @@ class ScoreCheck(Check):
     """
 
     quantity: ClassVar[str]
-    threshold: float = Field(0.5, description="flag images whose score is below it", ge=0, le=1)
+    threshold: float = Field(default=0.5, description="flag images whose score is below it", ge=0, le=1)
 
     def score(self, sample: DecodedSample) -> float:
         """The score of an image; the lower, the worse."""

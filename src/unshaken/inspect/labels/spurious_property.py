@@ -92,7 +92,9 @@ class SpuriousProperty(Check):
     title = "Properties that give the label away"
     counts = False
     needs = frozenset({"labels"})
-    alpha: float = Field(0.01, description="chance of naming any property where none predicts a label", gt=0, lt=1)
+    alpha: float = Field(
+        default=0.01, description="chance of naming any property where none predicts a label", gt=0, lt=1
+    )
 
     @override
     def measure(self, sample: DecodedSample) -> Quantities:

@@ -31,7 +31,7 @@ class BlurryImages(ScoreCheck):
 
     title = "Blurry images"
     quantity = "sharpness_64"
-    threshold: float = Field(0.29, description="flag images whose score is below it", ge=0, le=1)
+    threshold: float = Field(default=0.29, description="flag images whose score is below it", ge=0, le=1)
 
     @override
     def score(self, sample: DecodedSample) -> float:

@@ -20,7 +20,7 @@ class BrightImages(ScoreCheck):
     title = "Bright images"
     quantity = "darkness_05"
     threshold: float = Field(
-        0.05, description="flag images whose 5% quantile of brightness is above 1 less it", ge=0, le=1
+        default=0.05, description="flag images whose 5% quantile of brightness is above 1 less it", ge=0, le=1
     )
 
     @override

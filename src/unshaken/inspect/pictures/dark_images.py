@@ -19,7 +19,9 @@ class DarkImages(ScoreCheck):
 
     title = "Dark images"
     quantity = "brightness_99"
-    threshold: float = Field(0.32, description="flag images whose 99% quantile of brightness is below it", ge=0, le=1)
+    threshold: float = Field(
+        default=0.32, description="flag images whose 99% quantile of brightness is below it", ge=0, le=1
+    )
 
     @override
     def score(self, sample: DecodedSample) -> float:

@@ -16,7 +16,9 @@ class LowInformation(ScoreCheck):
 
     title = "Images with little information"
     quantity = "entropy"
-    threshold: float = Field(0.3, description="flag images whose entropy in bits is below ten times it", ge=0, le=1)
+    threshold: float = Field(
+        default=0.3, description="flag images whose entropy in bits is below ten times it", ge=0, le=1
+    )
 
     @override
     def score(self, sample: DecodedSample) -> float:

@@ -17,7 +17,7 @@ class OddAspect(ScoreCheck):
     title = "Images of an odd shape"
     quantity = "aspect"
     threshold: float = Field(
-        0.35, description="flag images whose short side is a smaller share of the long one", ge=0, le=1
+        default=0.35, description="flag images whose short side is a smaller share of the long one", ge=0, le=1
     )
 
     @override

@@ -21,7 +21,7 @@ class OddSize(Check):
     """
 
     title = "Images of an odd size"
-    ranges: float = Field(3.0, description="interquartile ranges beyond the quartiles", gt=0)
+    ranges: float = Field(default=3.0, description="interquartile ranges beyond the quartiles", gt=0)
 
     @override
     def measure(self, sample: DecodedSample) -> Quantities:

@@ -17,7 +17,9 @@ class OneColour(ScoreCheck):
 
     title = "Images of one colour"
     quantity = "range"
-    threshold: float = Field(0.02, description="flag images whose channels have a smaller range, of [0, 1]", ge=0, le=1)
+    threshold: float = Field(
+        default=0.02, description="flag images whose channels have a smaller range, of [0, 1]", ge=0, le=1
+    )
 
     @override
     def score(self, sample: DecodedSample) -> float:

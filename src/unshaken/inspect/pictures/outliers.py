@@ -60,8 +60,8 @@ class Outliers(Check):
     title = "Images unlike the others"
     counts = False
     needs = frozenset({"model"})
-    detector: str = Field("knn", description="a detector of the room detect, by its name")
-    shown: int = Field(40, description="images that are listed", ge=1, le=100_000)
+    detector: str = Field(default="knn", description="a detector of the room detect, by its name")
+    shown: int = Field(default=40, description="images that are listed", ge=1, le=100_000)
 
     @override
     def measure_by_model(self, model: ModelUse, dataset: Dataset, rows: Indices) -> Mapping[str, Numbers]:

@@ -70,10 +70,16 @@ class DataHealth(Evaluation):
     title = "Health of a data set"
     measures = ("share", "leak", "accuracy", "inflation", "rarest", "property")
     needs = frozenset({"images"})
-    checks: tuple[str, ...] = Field((), description="checks, see 'unshaken list inspect'; default all that can be made")
-    against: tuple[str, ...] = Field((), description="SPECs of further sets, such as the training data, for copies")
-    model: str = Field("", description="SPEC of a model, for outliers")
-    run: str = Field("", description="run directory of a model on the data, for the effect of copies on its accuracy")
+    checks: tuple[str, ...] = Field(
+        default=(), description="checks, see 'unshaken list inspect'; default all that can be made"
+    )
+    against: tuple[str, ...] = Field(
+        default=(), description="SPECs of further sets, such as the training data, for copies"
+    )
+    model: str = Field(default="", description="SPEC of a model, for outliers")
+    run: str = Field(
+        default="", description="run directory of a model on the data, for the effect of copies on its accuracy"
+    )
 
     @property
     @override
