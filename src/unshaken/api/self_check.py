@@ -92,7 +92,7 @@ def find_devices() -> list[str]:
 
 
 def self_check(device: str | None = None) -> list[RoomCheck]:
-    """Let every room work on devices, with the embedded networks and images; about ten seconds a device on one core.
+    """Let every room work on devices, with the embedded networks and images; about five seconds a device on one core.
 
     A check holds if the figures have the property that the method promises, such as a lower accuracy under attack, and
     if they are the CPU's but for rounding. One or two methods of a room are tried, not all.
@@ -192,7 +192,7 @@ def check_attack(device: str, folder: Path) -> Measurement:
 def check_certify(device: str, folder: Path) -> Measurement:
     """Certify by smoothing and by interval bounds: classes better than by chance, and no bound above PGD's accuracy."""
     options: dict[str, Any] = {"limit": IMAGES, "save_examples": 0, "device": device}
-    method = "smoothing:sigma=0.25,n=500"
+    method = "smoothing:sigma=0.25,n=100"
     smoothing = certify("demo:robust", "demo", method, attacked=False, out=folder / "smoothing", **options)
     ibp = certify("demo:robust", "demo", "ibp", radii="0.5/255", out=folder / "ibp", **options)
     (smoothed,), (bounded,) = smoothing.summary["certified"], ibp.summary["certified"]
@@ -249,7 +249,7 @@ def check_explain(device: str, folder: Path) -> Measurement:
 def check_harden(device: str, folder: Path) -> Measurement:
     """Train a network adversarially for an epoch: it is right more often than by chance."""
     done = harden(
-        "small-cnn", "demo", "at:eps=8/255,steps=2", epochs=1, batch_size=32, lr=0.01, check_images=32, check_steps=2,
+        "small-cnn", "demo", "at:eps=8/255,steps=1", epochs=1, batch_size=32, lr=0.01, check_images=32, check_steps=2,
         out=folder / "run", device=device,
     )  # fmt: skip
     right = done.summary["figures"]["held_accuracy"]
@@ -268,7 +268,7 @@ def check_labels(device: str, folder: Path) -> Measurement:
     """Find labels that were made wrong on purpose, by frozen features."""
     done = find_labels(
         "demo?noise=symmetric:0.2", ["confident-learning", "knn-agreement"], model="demo:standard", limit=200,
-        review_size=0, out=folder / "run", device=device,
+        folds=2, review_size=0, out=folder / "run", device=device,
     )  # fmt: skip
     auroc = [one["judged"]["auroc"]["value"] for one in done.summary["found"].values()]
     wrong = done.summary["known_wrong"]["value"]

@@ -14,8 +14,6 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import find_objects, label
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.functional import rotate
 
 TOLERANCE = 0.015
 """Distance from the wanted size at which resizing ends, as a share of the picture."""
@@ -188,6 +186,9 @@ def turn_object(image: Tensor, mask: Tensor, angle: float) -> tuple[Tensor, Tens
     """
     if angle % 360 == 0:
         return image, mask
+    from torchvision.transforms import InterpolationMode  # a second to import, and every method's module is imported
+    from torchvision.transforms.functional import rotate
+
     box = largest_box(mask)
     centre = [(box.left + box.right) / 2, (box.top + box.bottom) / 2]
     turned = rotate(image, angle, InterpolationMode.BILINEAR, center=centre)
