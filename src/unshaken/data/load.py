@@ -108,8 +108,8 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
             `coco:DIR` or `coco:FILE.json?images=DIR` and `yolo:DIR` (images with boxes of objects),
             `parquet:FILE`, `idx:DIR`,
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
-            (published corrupted files), `objectnet:DIR` (as published), `cifar10n:COLUMN` (CIFAR-10's training images with
-            people's labels),
+            (published corrupted files), `objectnet:DIR` (as published),
+            `cifar10n:COLUMN` (CIFAR-10's training images with people's labels),
             `mix:REAL+GENERATED@RATIO` (two SPECs: generated images beside real ones), `meshes:DIR` and `solids:N`
             (objects that can be seen from any viewpoint; see docs/viewpoints.md), `py:FILE_OR_MODULE:FACTORY` (the data
             set that your own function returns, such as one of objects with your own renderer), or a named set such as
