@@ -148,6 +148,7 @@ TEXTS = "".join(f"t10k/{n:05},a {('heel', 'sleeve', 'collar')[n % 3]} for sale\n
 EVALUATIONS = {
     "few-shot": ("few-shot:episodes=5,queries=3,shots=2,ways=3", "few_shot"),
     "frozen-features": ("frozen-features:c=1", "frozen_features"),
+    "natural-shift": ("natural-shift:standard=demo?split=first", "natural_shift"),
     "text-dilution": ("text-dilution:texts=texts.csv,training=demo?split=first,steps=5,candidates=2", "dilutions"),
 }
 """Evaluation to how it is run, and the table of its rows; that of `zero-shot` is `holistic`."""

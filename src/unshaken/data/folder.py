@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
+from unshaken.data.decode import Source
 from unshaken.data.labels import read_class_lines
 from unshaken.data.spec import Options, check_split, existing, reason_of, with_option
 
@@ -175,7 +176,7 @@ class FolderDataset(Dataset):
         self._files = files
 
     @override
-    def fetch(self, index: int) -> Path:
+    def fetch(self, index: int) -> Source:
         return Path(self._files[index].path)
 
     @override

@@ -27,6 +27,7 @@ from unshaken.data.named import FASHION, NAMED, open_named
 from unshaken.data.parquet import open_parquet
 from unshaken.data.published.cifar_c import open_cifar_c
 from unshaken.data.published.imagenet_c import open_imagenet_c
+from unshaken.data.published.objectnet import open_objectnet
 from unshaken.data.published.samples import PublishedDataset
 from unshaken.data.selection import half_of, with_long_tail
 from unshaken.data.shards import open_shards
@@ -91,6 +92,7 @@ SOURCES: Mapping[str, Source] = {
         lambda target, options: open_imagenet_c(target, options, _clean(options)),
         ("clean", "corruption", "severity", "links"),
     ),
+    "objectnet": Source(open_objectnet, ("links",)),
 }
 
 
@@ -106,7 +108,8 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
             `coco:DIR` or `coco:FILE.json?images=DIR` and `yolo:DIR` (images with boxes of objects),
             `parquet:FILE`, `idx:DIR`,
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
-            (published corrupted files), `cifar10n:COLUMN` (CIFAR-10's training images with people's labels),
+            (published corrupted files), `objectnet:DIR` (as published),
+            `cifar10n:COLUMN` (CIFAR-10's training images with people's labels),
             `mix:REAL+GENERATED@RATIO` (two SPECs: generated images beside real ones), `meshes:DIR` and `solids:N`
             (objects that can be seen from any viewpoint; see docs/viewpoints.md), `py:FILE_OR_MODULE:FACTORY` (the data
             set that your own function returns, such as one of objects with your own renderer), or a named set such as

@@ -16,7 +16,8 @@ SMALL = 256 << 20
 """Bytes that may be read into memory without a look at the file's size."""
 FORMS = {".parquet": "parquet", ".json": "coco", ".tar": "wds", ".py": "py"}
 """Kinds of files by the endings of their names."""
-FOLDERS, FILES = ("folder", "masks", "idx", "yolo", "meshes", "cifar-c", "imagenet-c"), ("parquet",)
+FOLDERS = ("folder", "masks", "idx", "yolo", "meshes", "cifar-c", "imagenet-c", "objectnet")
+FILES = ("parquet",)
 """Kinds of SPEC whose target is always a folder or a file of this machine."""
 DENSEST = 50
 """How many times smaller packing makes images at most; of zeros it makes 1000 times less."""

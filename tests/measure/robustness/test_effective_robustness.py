@@ -150,3 +150,18 @@ def test_wrong_parameters():
         huber_lines(X[None], Y[None], epsilon=0.5)
     with pytest.raises(ParameterError, match="fit 'ridge' is not one of"):
         fit_line(X, Y, transform="linear", fit="ridge")
+
+
+def test_images_are_drawn_with_the_baselines():
+    """Baselines without a drop leave the line as it is: the interval is that of two independent shares."""
+    line = np.linspace(0.3, 0.95, 200)
+    exact = effective_robustness(0.8, 0.7, line, line)
+    assert exact.rho.value == pytest.approx(-0.1)
+    assert exact.rho.high == pytest.approx(-0.1)
+    drawn = effective_robustness(0.8, 0.7, line, line, samples=(1000, 500)).rho
+    deviation = np.sqrt(0.8 * 0.2 / 1000 + 0.7 * 0.3 / 500)
+    assert (drawn.low, drawn.high) == pytest.approx((-0.1 - 1.97 * deviation, -0.1 + 1.97 * deviation), abs=0.005)
+    alone = effective_robustness(0.8, 0.7, line, line, samples=(0, 500)).rho
+    assert alone.high - alone.low == pytest.approx(2 * 1.97 * np.sqrt(0.7 * 0.3 / 500), abs=0.005)
+    with pytest.raises(ParameterError, match="must be numbers of images"):
+        effective_robustness(0.8, 0.7, line, line, samples=(-1, 5))

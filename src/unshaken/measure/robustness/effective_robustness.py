@@ -46,9 +46,9 @@ class EffectiveRobustness:
     """How far a model stands above the line of the baseline models.
 
     Args:
-        rho: shifted accuracy minus the predicted one, in accuracy (0.06 is six points). The interval is that of the
-            line alone, from a bootstrap over baseline models (its n counts them): the sampling error of the model's
-            own two accuracies is not in it. Two baselines always have a line, and three hardly leave it: with
+        rho: shifted accuracy minus the predicted one, in accuracy (0.06 is six points). The interval is from a
+            bootstrap over baseline models (its n counts them), and over the images of the model's own two accuracies
+            where `samples` says how many there were. Two baselines always have a line, and three hardly leave it: with
             fewer than four the interval is all that rho can be.
         predicted: the shifted accuracy that the line foretells.
         line: the line.
@@ -96,6 +96,7 @@ def effective_robustness(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    samples: tuple[int, int] = (0, 0),
 ) -> EffectiveRobustness:
     """Effective robustness of one model against the line of baseline models.
 
@@ -109,10 +110,14 @@ def effective_robustness(
         level: coverage of the interval.
         resamples: bootstrap draws of models; a draw of models of one and the same clean accuracy is drawn again.
         seed: of the draws.
+        samples: images behind `clean` and `shifted`, which are drawn again with the models; 0 for an accuracy that is
+            taken as exact.
 
     Raises:
-        ParameterError: as in `fit_line`; resamples below 1.
+        ParameterError: as in `fit_line`; resamples below 1; a negative number of images.
     """
+    if min(samples) < 0:
+        raise ParameterError(f"samples={samples} must be numbers of images, 0 for an accuracy that is exact")
     if resamples < 1:
         raise ParameterError(f"resamples must be at least 1, not {resamples}; 2000 is usual")
     line = fit_line(baseline_clean, baseline_shifted, transform=transform, fit=fit)
@@ -124,14 +129,21 @@ def effective_robustness(
     while (flat := np.flatnonzero(np.ptp(x[place], axis=1) == 0)).size:
         place[flat] = rng.integers(len(x), size=(flat.size, len(x)))
     slope, intercept = _lines(x[place], y[place], fit)
-    at = _forth(numbers("clean", [clean], low=0, high=1), transform)
-    rho = own - _back(intercept + slope * at, transform)
+    first, second = (_redrawn(p, n, resamples, rng) for p, n in zip((clean, own), samples, strict=True))
+    if samples[0] and transform != "linear":  # a draw without a single right or wrong image has no logit
+        first = np.clip(first, 0.5 / samples[0], 1 - 0.5 / samples[0])
+    rho = second - _back(intercept + slope * _forth(first, transform), transform)
     value = own - predicted
     if len(np.unique(np.stack([x, y], 1), axis=0)) < _FEWEST:
         found = Figure(value, own - 1, own, len(x), f"all that there can be: fewer than {_FEWEST} baseline models")
         return EffectiveRobustness(found, predicted, line)
     found = bootstrap_figure(value, rho, len(x), level=level, ends=(value, value))
     return EffectiveRobustness(found, predicted, line)
+
+
+def _redrawn(accuracy: float, n: int, resamples: int, rng: np.random.Generator) -> Numbers:
+    """The accuracy on images that are drawn again with replacement, `[B]`; as it is where their number is not known."""
+    return rng.binomial(n, accuracy, resamples) / n if n else np.full(resamples, accuracy, np.float64)
 
 
 def _points(clean: ArrayLike, shifted: ArrayLike, transform: Transform) -> tuple[Numbers, Numbers]:
