@@ -141,8 +141,8 @@ def test_the_careless_attack_believes_it(visit, name, least):
 @pytest.mark.parametrize(
     ("name", "attacks"),
     [visited(*expected) for expected in (
-        ("bit_depth", {"square", "hop-skip-jump"}),
-        ("jpeg", {"square", "hop-skip-jump"}),
+        ("bit_depth", {"bpda"}),
+        ("jpeg", {"bpda"}),
         ("distilled", {"apgd-dlr", "apgd-t"}),
         ("cold", {"apgd-dlr", "apgd-t"}),
         ("noise", {"apgd-ce", "apgd-dlr"}),

@@ -87,8 +87,9 @@ def test_the_look(make, kind, gradient, random, masked, words):
     dead = {"rounded": 20, "fine": 0, "random": 0, "box": 0}.get(kind)
     assert len(look.dead) == dead if dead is not None else 0 < len(look.dead) <= 20
     assert set(look.dead) <= set(there.reference.ids)
-    # Five passes over 16 images, one over all 20, and a gradient of each of two losses.
-    passes = 2 * 20 if kind != "box" else 0
+    # Five passes over 16 images, one over all 20, a gradient of each of two losses, and then one beside 16 images,
+    # or two over them to find where gradients stop and to see that they go on.
+    passes = {"box": 0, "random": 2 * 20, "rounded": 2 * 20 + 2 * 16}.get(kind, 2 * 20 + 16)
     assert there.oracle.meter.backwards == passes
     assert there.oracle.meter.forwards == 5 * 16 + 20 + passes
 
@@ -125,11 +126,48 @@ def test_a_random_model_is_attacked_through_its_randomness(make):
 
 def test_where_no_gradient_passes_scores_and_decisions_are_searched(make):
     got, flags = phases(make, "rounded")
-    assert {k: s.search for k, s in got.items()} == {"square": Square(), "hop-skip-jump": HopSkipJump()}
+    assert {k: s.search for k, s in got.items()} == {
+        "bpda": APGD(loss="margin"), "square": Square(), "hop-skip-jump": HopSkipJump(),
+    }  # fmt: skip
+    assert got["bpda"].why == (
+        "zero-gradient: no gradient reaches the images: something on the way has none: "
+        "the backward pass takes the identity from net:in to net.net"
+    )
     (flag,) = flags
     assert (flag.name, len(flag.ids)) == ("zero-gradient", 20)
     assert flag.detail.startswith("auto: no gradient reaches the images")
-    assert list(phases(make, "rounded", norm="l1")[0]) == ["square"]  # hop-skip-jump has no l1
+    assert list(phases(make, "rounded", norm="l1")[0]) == ["bpda", "square"]  # hop-skip-jump has no l1
+
+
+class Shattered(nn.Module):
+    """A net behind a sawtooth: pixel by pixel the slope changes its sign every 0.002."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x + 0.01 * torch.sin(x * 1600))
+
+
+def test_shattered_gradients_are_averaged_over_noise(make):
+    fine = model(make, "fine")
+    net = Classifier(Shattered(fine.net)).eval()
+    batch = make.batch(net, make.images(20, 1, 8, 8))
+    found, flags = Auto().phases(AttackContext(Oracle(net), "linf", 0.1, 5, 0, batch))
+    assert [p.name for p in found] == ["apgd-ce", "apgd-t", "apgd-smooth", "fab-t", "square"]
+    smooth = found[2]
+    assert (smooth.draws, smooth.surrogate.net.sigma, smooth.same_answers) == (20, 0.05, False)
+    assert "disagree (cosine" in smooth.why
+    assert flags == []
+
+
+def test_a_random_model_without_a_gradient_is_bridged_and_averaged(make):
+    tiny = model(make, "fine").net
+    net = Classifier(Wrapped(tiny, before=lambda x: (x * 8).round() / 8, after=Noise())).eval()
+    batch = make.batch(model(make, "fine"), make.images(20, 1, 8, 8))
+    found, _ = Auto().phases(AttackContext(Oracle(net), "linf", 0.1, 5, 0, batch))
+    assert [(p.name, p.draws) for p in found] == [("bpda", 20), ("square", 20)]
 
 
 def test_a_saturated_cross_entropy_is_left_for_other_losses(make):

@@ -98,6 +98,7 @@ class Phase:
         precision: of the search, `fp32` or `bf16`; None for the oracle's own.
         draws: passes averaged, and passes of which most must be fooled; None for the oracle's own.
         surrogate: searched in the place of the model; what is found there is judged on the model.
+        same_answers: whether the surrogate gives the model's own logits, so that a success on it ends a search.
         avoid_rejection: whether the search stays clear of a model's rejections, or leaves them to the verification.
         skip: left out; `why` says so.
         whole: passes a sample for which the whole attack would run, where a budget left this phase out or shortened it;
@@ -111,6 +112,7 @@ class Phase:
     precision: str | None = None
     draws: int | None = None
     surrogate: Classifier | None = None
+    same_answers: bool = False
     avoid_rejection: bool = True
     skip: bool = False
     whole: int = 0
@@ -156,11 +158,12 @@ class AttackRun:
         rng = SampleRng.of(self.seed, phase.search.info.name, ids).to(rows.device).fold(phase.restart)
         problem, logits = self.problem(rows, phase, rng, radius), self.clean[rows].clone()
         judge = self.oracle.share_meter(draws=phase.draws)
-        early = early and phase.search.stops_at_success and judge.draws == 1 and phase.surrogate is None
+        early = early and phase.search.stops_at_success and judge.draws == 1
+        early = early and (phase.surrogate is None or phase.same_answers)
         outcome = drive(
             ProblemSearch(phase.search, early=early),
             problem,
-            judge.share_meter(phase.surrogate, precision=phase.precision),
+            judge.share_meter(phase.surrogate, precision=phase.precision, draws=phase.draws),
             rng,
             observe=partial(self._notice, phase.name, rows),
             confirmed=partial(logits.index_copy_, 0),

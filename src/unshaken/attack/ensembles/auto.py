@@ -10,24 +10,31 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Literal
 
+import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
 from unshaken.attack.black_box.square import Square
 from unshaken.attack.engine.attack_run import ZERO_GRADIENT, AttackContext, Phase
+from unshaken.attack.engine.ball import finite_part
 from unshaken.attack.engine.base import BudgetedAttack
+from unshaken.attack.engine.bpda import Smoothed, lead_around
 from unshaken.attack.engine.losses import CrossEntropy, Margin
 from unshaken.attack.ensembles.autoattack import EOT
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.attack.minimal_norm.fab import FAB
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier
 from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.flag import Flag
 from unshaken.core.oracle import required
 from unshaken.core.query import Gradient
 from unshaken.core.registry import register
-from unshaken.core.trust import answer_gap
+from unshaken.core.rng import SampleRng
+from unshaken.core.trust import RANDOMNESS, answer_gap
 
 
 @register("auto", reference="Carlini et al. 2019, arXiv:1902.06705", needs=("labels",))
@@ -37,8 +44,10 @@ class Auto(BudgetedAttack):
     An inspection on the run's first samples tells whether the model has gradients, whether they are zero, whether its
     answers are random and how many classes there are. Where all is well the phases are those of AutoAttack. Where the
     cross-entropy's gradient vanishes, losses that do not saturate and attacks that ask for no gradient come first;
-    a random model is attacked through its randomness; a black box by its scores, then by its decisions; a model that
-    rejects what it doubts also by examples far beyond the boundary.
+    where none reaches the images, the backward pass is led around the layer that stops it (BPDA); where gradients of
+    neighbouring points disagree, that of the model behind noise is followed; a random model is attacked through its
+    randomness (EoT); a black box by its scores, then by its decisions; a model that rejects what it doubts also by
+    examples far beyond the boundary. The reason of a phase names the trust flag that led to it.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
@@ -92,19 +101,22 @@ class Auto(BudgetedAttack):
         ce, dlr = APGD(steps=self.steps), APGD(loss="dlr" if context.classes >= 3 else "margin", steps=self.steps)
         if inspection.random:
             draws = context.oracle.draws if context.oracle.draws > 1 else EOT
-            why = f"{inspection.words}: answers and gradients averaged over {draws} passes"
+            why = f"{RANDOMNESS.name}: {inspection.words}: answers and gradients averaged over {draws} passes"
             found = [Phase(ce, "apgd-ce", why=why, draws=draws), Phase(dlr, "apgd-dlr", why=why, draws=draws)]
+            found = found if inspection.gradient else self._bridged(inspection, draws)
             fewer = Square(queries=max(1, self.queries // 5))
-            return [*(found if inspection.gradient else []), Phase(fewer, "square", why=why, draws=draws)]
+            return [*found, Phase(fewer, "square", why=why, draws=draws)]
         if not inspection.gradient:
-            found = [Phase(square, "square", why=f"{inspection.words}: its scores are searched")]
-            return [*found, *self._decisions(context, "and then its decisions alone")]
+            flag = f"{ZERO_GRADIENT.name}: " if inspection.dead else ""
+            found = [Phase(square, "square", why=f"{flag}{inspection.words}: its scores are searched")]
+            return [*self._bridged(inspection), *found, *self._decisions(context, "and then its decisions alone")]
         targeted = APGD(loss=_targeted(context.classes), steps=self.steps)
         if inspection.masked:
-            why = f"{inspection.words}: a loss that does not saturate"
+            why = f"{ZERO_GRADIENT.name}: {inspection.words}: a loss that does not saturate"
             found = [Phase(dlr, "apgd-dlr", why=why), Phase(targeted, "apgd-t", why=why)]
             return [
                 *found,
+                *self._smoothed(context, inspection),
                 Phase(square, "square", why="gradients may be masked"),
                 *self._decisions(context, "the same"),
             ]
@@ -112,9 +124,29 @@ class Auto(BudgetedAttack):
         return [
             Phase(ce, "apgd-ce", why=f"{inspection.words}: the cheapest strong attack"),
             Phase(targeted, "apgd-t", why="towards each of the likeliest other classes"),
+            *self._smoothed(context, inspection),
             Phase(fab, "fab-t", why="for examples near the boundary that ascent steps over"),
             Phase(square, "square", why="without gradients, lest these mislead"),
         ]
+
+    def _bridged(self, inspection: Inspection, draws: int | None = None) -> list[Phase]:
+        """BPDA, where the inspection found a way around what stops the gradient."""
+        if inspection.around is None:
+            return []
+        why = f"{ZERO_GRADIENT.name}: {inspection.words}: the backward pass takes {inspection.around.name}"
+        search = APGD(loss="margin", steps=self.steps)
+        return [Phase(search, "bpda", why=why, draws=draws, surrogate=inspection.around, same_answers=True)]
+
+    def _smoothed(self, context: AttackContext, inspection: Inspection) -> list[Phase]:
+        """The gradient of the model behind noise, where its own is shattered."""
+        if not inspection.shattered or context.reference is None:
+            return []
+        sigma = _per_pixel(context) / 2
+        net = Smoothed(context.oracle.model, sigma=sigma, patterns=EOT, seed=context.seed)
+        surrogate = Classifier(net, name="smoothed", reject=context.oracle.model.reject).eval()
+        why = f"{inspection.words}: the gradient of the model behind {EOT} draws of noise of {sigma:.2g}"
+        search = APGD(loss="margin", steps=self.steps)
+        return [Phase(search, "apgd-smooth", restart=2, why=why, draws=EOT, surrogate=surrogate)]
 
     def _decisions(self, context: AttackContext, why: str) -> list[Phase]:
         return [Phase(HopSkipJump(), "hop-skip-jump", why=why)] if context.norm in HopSkipJump.info.norms else []
@@ -182,6 +214,8 @@ RANDOM = 1e-4
 """Largest gap between normalised logits of the same image that is put down to rounding."""
 VANISHING = 0.01
 """Share of samples without a gradient from which it counts as masked."""
+SHATTERED = 0.3
+"""Median cosine of the gradients at an image and a quarter of the budget beside it, below which they are shattered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +229,8 @@ class Inspection:
         words: the same for a person.
         seconds_a_pass: wall time of one image's pass.
         dead: samples whose cross-entropy has a zero gradient.
+        shattered: the gradients at an image and beside it point elsewhere.
+        around: where no gradient comes through, a surrogate with the same answers and one that does; None without.
     """
 
     gradient: bool
@@ -203,6 +239,8 @@ class Inspection:
     words: str
     seconds_a_pass: float
     dead: tuple[str, ...] = ()
+    shattered: bool = False
+    around: Classifier | None = None
 
 
 def inspect_model(context: AttackContext) -> Inspection:
@@ -223,19 +261,41 @@ def inspect_model(context: AttackContext) -> Inspection:
     if not oracle.model.differentiable:
         return Inspection(False, random, False, "the model gives no gradients", seconds)
     labels = required(batch.labels)
-    gradients = (
-        required(oracle.ask(Gradient(batch.images, of=loss)).gradient)
+    gradients = [
+        finite_part(required(oracle.ask(Gradient(batch.images, of=loss)).gradient)).flatten(1)
         for loss in (CrossEntropy(labels), Margin(labels, False))
-    )
-    dead, blocked = (gradient.flatten(1).abs().amax(1) == 0 for gradient in gradients)
+    ]
+    dead, blocked = (gradient.abs().amax(1) == 0 for gradient in gradients)
     share, some = float(widen(dead).mean()), not bool(blocked.all())
+    around, cosine = None, 1.0
+    if not some:
+        around = context.once(("auto", "bpda", context.seed), lambda: lead_around(oracle, batch, context.seed))
+    elif not random:
+        cosine = _gradient_agreement(context, batch[slice(0, 16)], gradients[1][:16])
     if random:
         words = f"answers to the same image differ by up to {gap:.2g}"
     elif not some:
         words = "no gradient reaches the images: something on the way has none"
     elif share > VANISHING:
         words = f"the gradient of the cross-entropy is zero on {share:.0%} of the samples"
+    elif cosine < SHATTERED:
+        words = f"gradients at an image and beside it disagree (cosine {cosine:.2f})"
     else:
         words = "gradients come through"
     ids = tuple(name for name, gone in zip(batch.ids, dead.tolist(), strict=True) if gone)
-    return Inspection(some, random, share > VANISHING, words, seconds, ids)
+    return Inspection(some, random, share > VANISHING, words, seconds, ids, cosine < SHATTERED, around)
+
+
+def _gradient_agreement(context: AttackContext, batch: Batch, gradient: Tensor) -> float:
+    """Median cosine of the margin's gradients at images, `[N, D]`, and at points a quarter of the budget away."""
+    noise = SampleRng.of(context.seed, "auto", batch.ids).to(batch.images.device).normal(*batch.images.shape[1:])
+    points = (batch.images + _per_pixel(context) / 4 * noise.sign()).clamp(0, 1)
+    loss = Margin(required(batch.labels), False)
+    beside = finite_part(required(context.oracle.ask(Gradient(points, of=loss)).gradient))
+    return float(torch.cosine_similarity(gradient, beside.flatten(1)).median())
+
+
+def _per_pixel(context: AttackContext) -> float:
+    """The budget as a change of every pixel alike; under l2 and l1 one of the same norm."""
+    pixels = required(None if context.reference is None else context.reference.images)[0].numel()
+    return context.eps / {"linf": 1.0, "l2": math.sqrt(pixels), "l1": float(pixels)}[context.norm]
