@@ -21,6 +21,7 @@ VERBS = {
     "corrupt": stress.write_corrupted,
     "detect fit": detect.fit,
     "detect score": unshaken.detect,
+    "drift": unshaken.drift,
     "evaluate": unshaken.evaluate,
     "explain": unshaken.explain,
     "fool": unshaken.fool,

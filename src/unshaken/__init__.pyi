@@ -9,6 +9,7 @@ from unshaken.api.audit import audit as audit
 from unshaken.api.corrupt import corrupt as corrupt
 from unshaken.api.evaluate import evaluate as evaluate
 from unshaken.api.fool import fool as fool
+from unshaken.api.inspect import drift as drift
 from unshaken.api.labels import find_labels as find_labels
 from unshaken.api.matrix import matrix as matrix
 from unshaken.api.results import compare as compare

@@ -11,6 +11,7 @@ from unshaken.core.consent import of_arguments
 from unshaken.core.registry import method_text
 from unshaken.data import DataSource
 from unshaken.inspect.engine.base import Check
+from unshaken.tasks.inspection.data_drift import DataDrift
 from unshaken.tasks.inspection.data_health import DataHealth
 
 
@@ -61,5 +62,52 @@ def inspect(
     )  # fmt: skip
     return evaluate(
         health, data=data, limit=limit, seed=seed, out=out or default_out("inspect", data, "health"), resume=resume,
+        gates=gates, device=device, workers=workers, download=download,
+    )  # fmt: skip
+
+
+@of_arguments
+def drift(
+    reference: str,
+    data: DataSource,
+    *,
+    model: str = "",
+    alpha: float = 0.05,
+    permutations: int = 999,
+    limit: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    gates: str | Sequence[str] = (),
+    device: str = "auto",
+    workers: int | None = None,
+    download: bool = False,
+) -> EvaluateResult:
+    """Test whether a data set differs from a reference: in features, properties, classes, and a model's outputs.
+
+    Args:
+        reference: SPEC of the reference, such as the training data.
+        data: a SPEC or an object as for `audit`.
+        model: SPEC of a model, for tests of its outputs and for shares of classes without labels.
+        alpha: probability of a difference being shown, by any of the tests, where there is none.
+        permutations: random divisions of a permutation test.
+        limit: samples of each set at most: a seeded, stratified draw.
+        seed: of all that is drawn.
+        out: the run directory; default `runs/` and a name.
+        resume: go on with the run that is there; what was measured is not measured again.
+        gates: conditions on figures, such as `p_value >= 0.05` or `auroc_pixels <= 0.6`.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        workers: threads that decode and measure.
+        download: whether models and data may be fetched.
+
+    Raises:
+        ParameterError: a gate or an option is not known, or there are too few permutations for alpha.
+        DataError: a set cannot be read, or has too few images.
+        ModelError: the model does not take the images.
+        RunError: the directory holds another run, or cannot be written.
+    """
+    found = DataDrift(reference=reference, model=model, alpha=alpha, permutations=permutations)
+    return evaluate(
+        found, data=data, limit=limit, seed=seed, out=out or default_out("drift", data, "drift"), resume=resume,
         gates=gates, device=device, workers=workers, download=download,
     )  # fmt: skip

@@ -90,6 +90,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     "audit": ("model", "data", "plan", "limit", "out", "gate"),
     "attack": ("model", "data", "method", "norm", "eps", "limit"),
     "inspect": ("data", "check", "against", "model", "out", "gate"),
+    "drift": ("reference", "data", "model", "limit", "out", "gate"),
     "certify": ("model", "data", "method", "radius", "limit", "out"),
     "explain": ("model", "data", "run", "metric", "limit", "out"),
     "evaluate": ("model", "data", "limit", "out", "gate", "device"),

@@ -81,6 +81,7 @@ for name, command in {
     "explain": explain.explain,
     "evaluate": evaluate.evaluate,
     "inspect": inspect.inspect,
+    "drift": inspect.drift,
     "report": results.report,
     "compare": results.compare,
     "merge": runs.merge,

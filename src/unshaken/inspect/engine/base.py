@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +102,18 @@ def halves_of(ids: Sequence[str], seed: int, method: str) -> Indices:
     """Divide samples into two halves, 0 and 1, by seed, method and ids alone, whatever their order; `[N]`."""
     keys = SampleRng.of(seed, method, ids).keys.numpy()
     return np.asarray(np.argsort(np.argsort(keys, kind="stable")) % 2, np.int64)
+
+
+class Measure(Protocol):
+    """What is measured of each image of a data set."""
+
+    def measure(self, sample: DecodedSample) -> Quantities:
+        """The quantities of one image, by names that nothing else in one run uses.
+
+        Args:
+            sample: decoded; called by several threads.
+        """
+        ...
 
 
 class Check(Parameters, ABC):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from unshaken.data.dataset import Dataset
 from unshaken.data.decode import BadImage, Source, check_bytes, open_image, pixels_of
-from unshaken.inspect.engine.base import Check, Quantities
+from unshaken.inspect.engine.base import Measure, Quantities
 from unshaken.inspect.engine.sample import DecodedSample
 
 AHEAD = 4
@@ -19,16 +19,16 @@ AHEAD = 4
 
 
 def measure_samples(
-    dataset: Dataset, indices: Sequence[int], checks: Sequence[Check], *, workers: int | None = None
+    dataset: Dataset, indices: Sequence[int], checks: Sequence[Measure], *, workers: int | None = None
 ) -> Iterator[tuple[int, Quantities, str]]:
-    """Decode samples in the order asked for, and measure each for all checks; few images are held at a time.
+    """Decode samples in the order asked for, and measure each; few images are held at a time.
 
     Images are looked at as they are in the files, upright, unless the SPEC has `size` or `mode`.
 
     Args:
         dataset: where they come from.
         indices: which samples.
-        checks: what is measured.
+        checks: what is measured, such as checks.
         workers: threads; default the number of cores, at most 8.
 
     Yields:
@@ -68,7 +68,7 @@ def decode_sample(dataset: Dataset, source: Source) -> DecodedSample:
     return DecodedSample(image, source if isinstance(source, bytes) else None)
 
 
-def _measure(dataset: Dataset, source: Source, checks: Sequence[Check]) -> Quantities:
+def _measure(dataset: Dataset, source: Source, checks: Sequence[Measure]) -> Quantities:
     sample = decode_sample(dataset, source)
     return {name: value for check in checks for name, value in check.measure(sample).items()}
 

@@ -87,6 +87,7 @@ def _how(source: Source) -> list[Block]:
 
 
 DRAWN: dict[str, Callable[[RunDir, EvaluationRecord], list[Block]]] = {
+    "data-drift": health_blocks,
     "data-health": health_blocks,
     "text-dilution": dilution_blocks,
     "zero-shot": zero_shot_blocks,

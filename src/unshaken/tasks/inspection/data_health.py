@@ -113,8 +113,8 @@ class DataHealth(Evaluation):
         found = {name: check.find(measured) for name, check in checks.items()}
         figures: dict[str, Figure] = {}
         for name, issues in found.items():
-            _write_issues(subject, name, issues, measured)
-            _write_pictures(subject, name, issues, measured, sets)
+            write_issues(subject, name, issues, measured)
+            write_pictures(subject, name, issues, measured, sets)
             if checks[name].counts and issues.checked:
                 figures[f"share_{name.replace('-', '_')}"] = share(_flagged(issues, measured), issues.checked)
             figures |= issues.figures
@@ -148,8 +148,15 @@ def _answer(found: Mapping[str, Issues], measured: Measurements) -> str:
     return text + (f" {max(leaks):.1%} of the images are in another set as well." if max(leaks, default=0) else "")
 
 
-def _write_issues(subject: EvaluationSubject, name: str, issues: Issues, measured: Measurements) -> None:
-    """The rows of a check's issues; none where it has none."""
+def write_issues(subject: EvaluationSubject, name: str, issues: Issues, measured: Measurements) -> None:
+    """Write the rows of samples to look at; none where there are none.
+
+    Args:
+        subject: whose run directory keeps them.
+        name: of the check: the rows' condition.
+        issues: the samples, the worst first.
+        measured: of all samples.
+    """
     if not len(issues.rows):
         return
     rows = issues.rows.tolist()
@@ -168,10 +175,18 @@ def _write_issues(subject: EvaluationSubject, name: str, issues: Issues, measure
     )
 
 
-def _write_pictures(
+def write_pictures(
     subject: EvaluationSubject, name: str, issues: Issues, measured: Measurements, sets: Sequence[SampleSet]
 ) -> None:
-    """Small pictures of the worst samples, by their rank; of groups the first few of each."""
+    """Write small pictures of the worst samples, by their rank; of groups the first few of each.
+
+    Args:
+        subject: whose run directory keeps them.
+        name: of the check: the file's name.
+        issues: the samples, the worst first.
+        measured: of all samples.
+        sets: they are of.
+    """
     if subject.run.exists(PICTURES, f"{name}.safetensors"):
         return
     places = list(range(min(SHOWN, len(issues.rows))))

@@ -15,7 +15,7 @@ from unshaken.core.errors import DataError, RunError
 from unshaken.core.progress import Task, track
 from unshaken.core.tables import declare_table
 from unshaken.data.dataset import Dataset
-from unshaken.inspect.engine.base import Check, Measurements, ModelUse
+from unshaken.inspect.engine.base import Check, Measure, Measurements, ModelUse
 from unshaken.inspect.engine.measure import measure_samples
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.evaluation import EvaluationSubject
@@ -54,14 +54,18 @@ class SampleSet:
 
 
 def measure_sets(
-    subject: EvaluationSubject, sets: Sequence[SampleSet], checks: Sequence[Check], model: ModelUse | None, run: str
+    subject: EvaluationSubject,
+    sets: Sequence[SampleSet],
+    checks: Sequence[Measure],
+    model: ModelUse | None = None,
+    run: str = "",
 ) -> Measurements:
     """Measure all samples of all sets, part by part; parts that are there are read.
 
     Args:
         subject: whose run directory keeps the rows, and whose unreadable samples are noted.
         sets: the data, then others.
-        checks: what is measured.
+        checks: what is measured, such as checks.
         model: for checks that ask one.
         run: directory of a run of a model on the data; empty for none.
 
@@ -120,7 +124,7 @@ def read_correct(run: str) -> dict[str, int]:
 
 
 def _part(
-    subject: EvaluationSubject, name: str, dataset: Dataset, rows: Sequence[int], checks: Sequence[Check], task: Task
+    subject: EvaluationSubject, name: str, dataset: Dataset, rows: Sequence[int], checks: Sequence[Measure], task: Task
 ) -> tuple[list[str], Values]:
     """The errors and quantities of some samples, from the part's rows, which are written where they are not there."""
 
@@ -169,12 +173,12 @@ def _join(parts: Sequence[tuple[int, Values]]) -> Values:
 
 
 def _by_model(
-    subject: EvaluationSubject, data: SampleSet, checks: Sequence[Check], model: ModelUse, count: int
+    subject: EvaluationSubject, data: SampleSet, checks: Sequence[Measure], model: ModelUse, count: int
 ) -> Values:
     """What checks measure with a model, kept as rows as well."""
     values: Values = {}
     for check in checks:
-        if "model" not in check.needs:
+        if not isinstance(check, Check) or "model" not in check.needs:
             continue
 
         def make(check: Check = check) -> Mapping[str, Sequence[Any]]:
