@@ -19,7 +19,7 @@ export TORCH UV
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long times lowest lint types docs bench package clean
+.PHONY: help demo test test-long times lowest lint types docs bench gallery package clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -33,6 +33,7 @@ help:
 	@echo "make types   types: mypy --strict"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make bench   run the benchmarks"
+	@echo "make gallery  photograph the page of every kind of run into runs/gallery; BEFORE=FOLDER: beside an earlier one"
 	@echo "make package  build wheel and sdist into dist, check them, write the bill of materials"
 	@echo "make clean   remove .venv, .venv-lowest, caches and built files (runs/ stays)"
 
@@ -102,6 +103,9 @@ docs: $(VENV)/.installed-docs
 
 bench: $(VENV)/.installed-test
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+gallery: $(VENV)/.installed-test
+	$(BIN)/python scripts/gallery_pages.py --out $(or $(OUT),runs/gallery) $(if $(BEFORE),--before $(BEFORE))
 
 # Its tools land in a folder of their own, which is removed; dist must not hold an earlier version.
 package:

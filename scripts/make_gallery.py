@@ -14,7 +14,7 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -26,6 +26,8 @@ WIDTH, HEIGHT = 1100, 1000
 """Pixels of a picture."""
 LARGEST = 120_000
 """Bytes of a picture."""
+FINE = (0, 1, 3)
+"""Exit codes of a run that came to its end: 1 where a gate failed, 3 where samples were unreadable."""
 CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 
 ON_DEMO = "--model demo --data demo"
@@ -52,15 +54,19 @@ PAGES = {
 
 def photograph(pages: Mapping[str, Path]) -> Iterator[tuple[str, bytes]]:
     """The first screen of each page as a PNG of at most `LARGEST` bytes, with its name."""
-    found = next((p for p in CHROMIUM if Path(p).exists()), None)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         view = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
         for name, page in pages.items():
             view.goto(page.resolve().as_uri())
             view.wait_for_timeout(500)
             yield name, small_png(Image.open(io.BytesIO(view.screenshot(timeout=120_000))).convert("RGB"), name)
         browser.close()
+
+
+def chromium() -> str | None:
+    """The system's Chromium where there is one; else Playwright's own."""
+    return next((p for p in CHROMIUM if Path(p).exists()), None)
 
 
 def small_png(picture: Image.Image, name: str) -> bytes:
@@ -78,16 +84,21 @@ def out_of(command: str) -> str:
     return command.rpartition("--out ")[2]
 
 
+def make_runs(commands: Iterable[str], runs: Path) -> None:
+    """Go to a folder and make all runs there that are absent; SystemExit where one cannot be made."""
+    runs.mkdir(parents=True, exist_ok=True)
+    os.chdir(runs)
+    for line in commands:
+        if not Path(out_of(line)).exists():
+            print("unshaken", line, flush=True)
+            if (code := unshaken([*line.split(), "--quiet"])) not in FINE:
+                raise SystemExit(code)
+
+
 def main(pictures: Path, runs: Path) -> int:
     """Make all runs that are absent, and the pictures of all pages."""
     pictures.mkdir(parents=True, exist_ok=True)
-    runs.mkdir(parents=True, exist_ok=True)
-    os.chdir(runs)
-    for line in COMMANDS:
-        if not Path(out_of(line)).exists():
-            print("unshaken", line, flush=True)
-            if (code := unshaken([*line.split(), "--quiet"])) not in (0, 3):
-                return code
+    make_runs(COMMANDS, runs)
     for name, picture in photograph({name: Path(page) for name, page in PAGES.items()}):
         (pictures / f"{name}.png").write_bytes(picture)
         print(f"{name}.png: {len(picture):,} bytes")
