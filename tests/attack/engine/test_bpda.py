@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack.engine.bpda import Bridge, Bridged, Smoothed, lead_around
+from unshaken.attack.engine.bpda import Bridge, BridgedModel, SmoothedModel, lead_around
 from unshaken.core import Batch, Classifier, Oracle
 
 
@@ -129,7 +129,7 @@ def test_the_model_is_left_without_hooks_and_passes_are_counted():
     found(data().images)
     assert not any(m._forward_pre_hooks or m._forward_hooks for m in model.modules())
     assert bool((gradient(model, data().images) == 0).all())
-    assert torch.equal(gradient(Classifier(Bridged(model, ())), data().images), gradient(model, data().images))
+    assert torch.equal(gradient(Classifier(BridgedModel(model, ())), data().images), gradient(model, data().images))
 
 
 def test_smoothing_repeats_its_patterns_and_averages_a_steep_wave_away():
@@ -138,10 +138,10 @@ def test_smoothing_repeats_its_patterns_and_averages_a_steep_wave_away():
             return torch.stack([(x + 0.05 * torch.sin(400 * x)).sum((1, 2, 3))] * 2, 1)
 
     model, images = Classifier(Wave()).eval(), data(2).images
-    smooth = Smoothed(model, sigma=0.05, patterns=400, seed=0)
+    smooth = SmoothedModel(model, sigma=0.05, patterns=400, seed=0)
     first = [smooth(images) for _ in range(3)]
     assert not torch.equal(first[0], first[1])
-    again = Smoothed(model, sigma=0.05, patterns=3, seed=0)
+    again = SmoothedModel(model, sigma=0.05, patterns=3, seed=0)
     got = [again(images) for _ in range(6)]
     assert all(torch.equal(a, b) for a, b in zip(got[:3], got[3:], strict=True))
     # The slope is 1 + 20 cos(400 x); the wave's mean over the noise is 0, its spread 20 / sqrt(2 * 400) = 0.7.

@@ -45,7 +45,7 @@ class Bridge(NamedTuple):
         return f"{'the identity' if self.stand_in is None else 'a fitted map'} from {origin} to {self.target}"
 
 
-class Bridged(nn.Module):
+class BridgedModel(nn.Module):
     """A model whose forward pass is its own, and whose backward pass takes the bridges (Athalye et al. 2018).
 
     At each bridge from u to z the input z is given as `z + (g(u) - g(u))`, with the first two terms' values fixed, so
@@ -117,7 +117,7 @@ def lead_around(oracle: Oracle, batch: Batch, seed: int) -> Classifier | None:
     bridges: tuple[Bridge, ...] = ()
     few = batch[slice(0, FIT_IMAGES)]
     for _ in range(MOST_BRIDGES + 1):
-        bridged = Bridged(model, bridges)
+        bridged = BridgedModel(model, bridges)
         way = " and ".join(bridge.words for bridge in bridges)
         surrogate = Classifier(bridged, classes=model.classes, view=model.view, name=way, reject=model.reject).eval()
         places = _trace(oracle.share_meter(surrogate), bridged.model, few)
@@ -137,7 +137,7 @@ class _Place(NamedTuple):
 
 
 def _trace(oracle: Oracle, model: Classifier, batch: Batch) -> list[_Place]:
-    """What each layer is given and gives, in order, and whether the margin has a gradient by it; the images first."""
+    """Record every layer's input and output in order, the images first, and whether the margin has a gradient by it."""
     every = [name + side for name, _ in model.named_modules() for side in (INPUT, "")]
     with torch.enable_grad(), _observed(model, every, leaves=True) as found:
         logits, _ = oracle.forward(batch.images.detach().float().requires_grad_(True))
@@ -211,7 +211,7 @@ def _observed(model: nn.Module, places: list[str], *, leaves: bool = False) -> I
             handle.remove()
 
 
-class Smoothed(nn.Module):
+class SmoothedModel(nn.Module):
     """A model behind fixed patterns of Gaussian noise, another in every pass and the same again after all of them.
 
     Averaged over as many passes as there are patterns, its gradient is that of the smoothed model, which points

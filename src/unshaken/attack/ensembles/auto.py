@@ -20,7 +20,7 @@ from unshaken.attack.black_box.square import Square
 from unshaken.attack.engine.attack_run import ZERO_GRADIENT, AttackContext, Phase
 from unshaken.attack.engine.ball import finite_part
 from unshaken.attack.engine.base import BudgetedAttack
-from unshaken.attack.engine.bpda import Smoothed, lead_around
+from unshaken.attack.engine.bpda import SmoothedModel, lead_around
 from unshaken.attack.engine.losses import CrossEntropy, Margin
 from unshaken.attack.ensembles.autoattack import EOT
 from unshaken.attack.gradient.apgd import APGD
@@ -142,7 +142,7 @@ class Auto(BudgetedAttack):
         if not inspection.shattered or context.reference is None:
             return []
         sigma = _per_pixel(context) / 2
-        net = Smoothed(context.oracle.model, sigma=sigma, patterns=EOT, seed=context.seed)
+        net = SmoothedModel(context.oracle.model, sigma=sigma, patterns=EOT, seed=context.seed)
         surrogate = Classifier(net, name="smoothed", reject=context.oracle.model.reject).eval()
         why = f"{inspection.words}: the gradient of the model behind {EOT} draws of noise of {sigma:.2g}"
         search = APGD(loss="margin", steps=self.steps)
@@ -291,8 +291,8 @@ def _gradient_agreement(context: AttackContext, batch: Batch, gradient: Tensor) 
     noise = SampleRng.of(context.seed, "auto", batch.ids).to(batch.images.device).normal(*batch.images.shape[1:])
     points = (batch.images + _per_pixel(context) / 4 * noise.sign()).clamp(0, 1)
     loss = Margin(required(batch.labels), False)
-    beside = finite_part(required(context.oracle.ask(Gradient(points, of=loss)).gradient))
-    return float(torch.cosine_similarity(gradient, beside.flatten(1)).median())
+    neighbour = finite_part(required(context.oracle.ask(Gradient(points, of=loss)).gradient))
+    return float(torch.cosine_similarity(gradient, neighbour.flatten(1)).median())
 
 
 def _per_pixel(context: AttackContext) -> float:
