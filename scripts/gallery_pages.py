@@ -119,9 +119,14 @@ def index(names: Sequence[str], heights: Mapping[str, int], out: Path, before: P
     )
 
 
+def every_page(runs: Path) -> dict[str, Path]:
+    """The pages of a folder of runs, by name."""
+    return {name: runs / page for name, page in (PAGES | MORE_PAGES).items()}
+
+
 def main(out: Path, runs: Path, before: Path | None) -> int:
     """Make the runs that are absent, and the gallery of their pages."""
-    pages = {name: runs / page for name, page in (PAGES | MORE_PAGES).items()}
+    pages = every_page(runs)
     if before and not (before / HEIGHTS).exists():
         raise SystemExit(f"--before: {before} has no {HEIGHTS}: name a folder that this script has made")
     out.mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,14 @@ import pytest
 
 from unshaken.report import build, check_gates, compare_runs
 from unshaken.report.blocks import Page
+from unshaken.report.pages.evaluate import EVALUATE
 from unshaken.report.pages.labels import LABELS
 from unshaken.report.pages.page_kind import Folder
 from unshaken.report.pages.runs import comparison_page, report_page
+from unshaken.report.render.markdown import render_markdown
 from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
+from unshaken.tasks.evaluation import EvaluationRecord
 
 Make = Callable[..., RunDir]
 Read = Callable[[Page], str]
@@ -86,3 +89,35 @@ def test_no_share_of_wrong_labels_is_shown_where_none_is_known(
     assert "wrong labels of all" not in text
     assert "no estimate" in text
     assert "Next: unshaken labels find --review-size 200 draws the samples for a review." in text
+
+
+def figure(value: float, low: float, high: float, interval: str = "bootstrap 95%") -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high, "n": 100, "interval": interval}
+
+
+def test_an_evaluation_says_its_figures_in_per_cent_and_what_to_do_next(make_run: Make, first_screen: Read) -> None:
+    figures = {
+        "accuracy_knn": figure(0.75, 0.6, 0.85), "difference_knn": figure(-0.05, -0.1, 0.01),
+        "coverage": figure(0.9, 0.8, 0.95, "clopper-pearson 95%"), "set_size": figure(1.2, 1.1, 1.3),
+    }  # fmt: skip
+    rows = [["pgd-linf-0.0313725", figures["accuracy_knn"], 3.0], ["clean", None, 1.5]]
+    record = EvaluationRecord(
+        method="few-shot", params={}, title="How good?", settings={"data": "demo", "models": ["demo"], "seed": 0},
+        figures=figures, remarks=[], extra={}, forwards=1, backwards=0, samples=1, finished=True,
+        answer=["Under pgd-linf-0.0313725 it is worst."],
+        listings=[{"caption": "All.", "columns": ["condition", "accuracy", "size"], "rows": rows}],
+    )  # fmt: skip
+    page = EVALUATE.page(Folder(make_run(plan=[]), record))
+    text = first_screen(page)
+    answers = {
+        "which condition is worst?": "Under PGD L∞, ε 8/255 it is worst.",
+        "how good is it?": "accuracy knn 75.0 % 60.0 to 85.0 %",
+        "what of the rest?": "set size 1.2 1.1 to 1.3",
+        "under each condition?": "PGD L∞, ε 8/255 75.0 % (60.0 to 85.0 %) 3",
+        "and unchanged?": "unchanged images – 1.5",
+        "on how many?": "Judged on 1 sample of demo.",
+        "what is to be done next?": "Next: --gate 'accuracy_knn >=...' holds this figure in later runs.",
+    }
+    assert {question: answer for question, answer in answers.items() if answer not in text} == {}
+    assert "difference" not in text
+    assert "| difference\\_knn | -5.0 (\\-10.0 to +1.0) |" in render_markdown(page)

@@ -47,8 +47,8 @@ def test_conditions_have_names_for_people(condition: dict[str, Any], name: str, 
 @pytest.mark.parametrize(
     ("name", "title"),
     [
-        ("jpeg_compression-3", "JPEG compression 3"),
-        ("gaussian_noise-5", "gaussian noise 5"),
+        ("jpeg_compression-3", "JPEG compression, severity 3"),
+        ("gaussian_noise-5", "gaussian noise, severity 5"),
         ("linf-0.0313725", "linf 0.0313725"),
         ("cifar", "cifar"),
     ],
@@ -80,3 +80,23 @@ def test_eps_is_explained_in_the_norms_that_there_are() -> None:
 def test_sizes_are_written_as_budgets_where_they_are_one() -> None:
     assert wording.distance(8 / 255, "linf") == "8/255"
     assert wording.distance(8 / 255, "l2") == "0.0314"
+
+
+@pytest.mark.parametrize(
+    ("condition", "name"),
+    [
+        ("clean", "unchanged images"),
+        ("fog-3", "fog, severity 3"),
+        ("pgd-linf-0.0313725", "PGD L∞, ε 8/255"),
+        ("pgd+2-l2-0.5", "PGD (line 2) L2, ε 0.5"),
+        ("deepfool-l2", "DeepFool L2, nearest examples"),
+    ],
+)
+def test_an_id_alone_has_the_same_name_for_people(condition: str, name: str) -> None:
+    assert wording.name_of_id(condition) == name
+
+
+def test_flags_name_searches_as_conditions() -> None:
+    assert wording.flag_text("pgd (linf, eps 8/255) did not finish") == "PGD L∞, ε 8/255 did not finish"
+    assert wording.flag_text("auto (l2) did not finish") == "auto L2 did not finish"
+    assert wording.flag_text("nothing (at all)") == "nothing (at all)"

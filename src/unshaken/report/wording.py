@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +14,9 @@ from unshaken.core.registry import title_of
 NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1"}
 NEAREST = "nearest examples"
 """The strength of a condition with a norm and no budget."""
-
+_NORM = "|".join(NORMS)
+_ATTACK_ID = re.compile(rf"(.+)-({_NORM})(?:-([0-9.e-]+))?")
+_SEARCH = re.compile(rf"([\w+-]+) \(({_NORM})(?:, eps ([^)]+))?\)")
 
 SIZES = {
     "linf": "in L∞ of each pixel value, so that 8/255 is 8 of the 255 levels of a colour",
@@ -66,12 +69,14 @@ def distance(value: float, norm: str) -> str:
 
 
 def method_name(label: str) -> str:
-    """A method, its severity, or a plan's line for people: `gaussian noise`, `JPEG compression 3`, `PGD (line 2)`."""
+    """A method, its severity, or a plan's line for people: `fog`, `JPEG compression, severity 3`, `PGD (line 2)`."""
     name, plus, line = label.partition("+")
     name, to, target = name.partition("-to-")
     method, _, severity = name.rpartition("-")
     words = (
-        f"{title_of(method)} {severity}" if method and severity.isascii() and severity.isdecimal() else title_of(name)
+        f"{title_of(method)}, severity {severity}"
+        if method and severity.isascii() and severity.isdecimal()
+        else title_of(name)
     )
     words += f" to {target.replace('-', ' ')}" if to else ""
     return f"{words} (line {line})" if plus else words
@@ -115,6 +120,34 @@ def condition_name(condition: dict[str, Any]) -> str:
     """A condition for people: `fog, severity 3`, `PGD L∞, ε 8/255`."""
     how = strength(condition)
     return f"{series_name(condition)}, {how}" if how else series_name(condition)
+
+
+def name_of_id(condition: str) -> str:
+    """A condition for people, where no more than its id is known.
+
+    >>> name_of_id("pgd-linf-0.0313725"), name_of_id("fog-3")
+    ('PGD L∞, ε 8/255', 'fog, severity 3')
+    """
+    if condition == CLEAN.id:
+        return "unchanged images"
+    found = _ATTACK_ID.fullmatch(condition)
+    if not found:
+        return method_name(condition)
+    label, norm, eps = found.groups()
+    if eps is None:
+        return f"{method_name(label)} {NORMS[norm]}, {NEAREST}"
+    level = round(255 * float(eps)) / 255  # an id has six digits
+    value = level if f"{level:.6g}" == eps else float(eps)
+    return f"{method_name(label)} {NORMS[norm]}, ε {show_budget(value)}"
+
+
+def flag_text(detail: str) -> str:
+    """The detail of a flag with searches named as conditions are.
+
+    >>> flag_text("auto (linf, eps 8/255) did not finish")
+    'auto L∞, ε 8/255 did not finish'
+    """
+    return _SEARCH.sub(lambda m: f"{title_of(m[1])} {NORMS[m[2]]}{f', ε {m[3]}' if m[3] else ''}", detail)
 
 
 def name_of(condition: Condition) -> str:

@@ -429,12 +429,12 @@ def test_plots_say_what_they_show(run):
     assert [p.label or "left out" for p in front.traces[0].points] == ["knn", "msp"]
     assert front.traces[0].points[0].y < front.traces[0].points[1].y  # the better one stands higher
     first, *_ = _detectors.densities(summary.data, screened)
-    assert [t.name for t in first.traces] == ["normal", "cifar (far)", "fog 3 (shift)"]
+    assert [t.name for t in first.traces] == ["normal", "cifar (far)", "fog, severity 3 (shift)"]
     assert first.marker[1] == "threshold"
     low, high = 1.0 + 0.005 * 3, 6 - 0.005 * 3  # close to the tails that are cut
     assert first.marker[0] == pytest.approx(100 * (3.5 - low) / (high - low), abs=2)
     curves = _detectors.curves(summary.data, screened)
-    assert [c.name for c in curves] == ["cifar (far)", "fog 3 (shift)"]
+    assert [c.name for c in curves] == ["cifar (far)", "fog, severity 3 (shift)"]
     # A quarter of the normal may be flagged: from above 3 on, one of the two far ones is.
     assert "knn: 50.0 % at 5 % false alarms" in curves[0].text
 

@@ -124,10 +124,12 @@ class Text(HTMLParser):
 
 
 GOLDEN = """\
-# Training of the model small
+# How robust is small after training?
 
 It was trained by fgsm-rs and ema for 4 epochs on 1,000 images; 200 more were held out. Of 4 epochs the weights of \
 epoch 2 are kept: the accuracy under PGD-20 L∞, ε 8/255 on held-out images is highest there.
+
+**Next:** audit the kept weights on images that training has not seen, by the commands below.
 
 - **catastrophic overfitting**. Seen: at epoch 4: on training images 90.0% withstand FGSM but 5.0% PGD \\(best \
 55.0%\\); take n-fgsm, gradalign, or several steps \\(at\\).

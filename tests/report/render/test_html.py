@@ -322,7 +322,7 @@ def test_no_word_is_cut(offline: Callable[..., Any], long_page: str, width: int)
 
 @pytest.mark.browser
 def test_a_table_that_scrolls_says_so_and_another_does_not(opened: Any) -> None:
-    tab, _ = opened(width=390)
+    tab, _ = opened(width=660)
     tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     hint = "getComputedStyle(e, '::before').display"
     scrolls = f"[...document.querySelectorAll('.scroll')].map(e => [e.scrollWidth > e.clientWidth, {hint}])"
@@ -330,6 +330,19 @@ def test_a_table_that_scrolls_says_so_and_another_does_not(opened: Any) -> None:
     found = tab.evaluate(scrolls)
     assert {wide for wide, _ in found} == {True, False}
     assert [wide for wide, _ in found] == [shown == "block" for _, shown in found]
+
+
+@pytest.mark.browser
+def test_tables_stack_their_rows_on_a_phone_and_cut_nothing(opened: Any) -> None:
+    tab, _ = opened(width=390)
+    tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    cut = "[...document.querySelectorAll('.scroll:has(.plain)')].filter(e => e.scrollWidth > e.clientWidth)"
+    assert tab.evaluate(f"{cut}.map(e => e.innerText)") == []
+    heads = "[...document.querySelectorAll('.stacked td')].map(e => getComputedStyle(e, '::before').content)"
+    assert '"accuracy"' in tab.evaluate(heads)
+    assert "none" not in tab.evaluate(heads)
+    whole = "[...document.querySelectorAll('.interval')].every(e => !e.offsetHeight || e.getClientRects().length === 1)"
+    assert tab.evaluate(whole)
 
 
 @pytest.mark.browser

@@ -126,7 +126,7 @@ class SpuriousProperty(Check):
             (
                 name,
                 tests[name].accuracy,
-                tests[name].majority,
+                f"{100 * tests[name].majority:.1f} %",
                 corrected[name],
                 "yes" if corrected[name] < self.alpha else "",
             )

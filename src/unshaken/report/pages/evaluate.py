@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from unshaken.core.part import CLEAN
 from unshaken.core.values import text_of
 from unshaken.report import cells
-from unshaken.report.blocks import Block, Cell, Facts, Heading, Headline, Items, Table, Text
+from unshaken.report.blocks import Block, Cell, Facts, Heading, Headline, Items, Span, Table, Text, Tile, Tiles, plain
 from unshaken.report.gates.kept import read_gates
 from unshaken.report.pages.data_health import health_blocks
 from unshaken.report.pages.holistic import zero_shot_blocks
 from unshaken.report.pages.image_text import dilution_blocks
 from unshaken.report.pages.page_kind import Folder, PageKind, bad_samples
 from unshaken.report.sections.gates import gate_blocks, gate_notices
-from unshaken.report.wording import number
+from unshaken.report.wording import name_of_id, number
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.evaluation import EvaluationRecord
 
@@ -23,28 +24,69 @@ Source = Folder[EvaluationRecord]
 
 def _head(source: Source) -> list[Block]:
     record = source.record
-    lines: list[Text] = list(record.answer)
+    lines: list[Text] = [_named(line, record) for line in record.answer]
     if record.samples:
-        lines.append(f"{cells.counted(record.samples, 'sample')} of {record.settings['data']} were looked at.")
+        lines.append(f"Judged on {cells.counted(record.samples, 'sample')} of {record.settings['data']}.")
     if not record.finished:
         lines.append("The run has not come to its end: go on with --resume.")
     notices = gate_notices(read_gates(source.run).results)
-    head = Headline(record.title, (), notices, tuple(lines), brief=True)
-    return [head, *([Items(tuple(record.remarks), brief=True)] if record.remarks else [])]
+    head = Headline(record.title, (), notices, tuple(lines), _following(record), brief=True)
+    tiles = tuple(
+        Tile(name.replace("_", " "), plain(one.text), one.interval)
+        for name, one in ((name, _figure(name, record)) for name in record.figures if not name.startswith("difference"))
+    )[:TILES]
+    remarks = [Items(tuple(record.remarks), brief=True)] if record.remarks else []
+    return [head, *([Tiles(tiles)] if tiles else []), *remarks]
 
 
-def _cell(value: Any) -> Cell | Text:
+def _named(line: str, record: EvaluationRecord) -> str:
+    """A line of the answer with the conditions of the listings named for people."""
+    ids = {row[0] for one in record.listings if one["columns"][0] == "condition" for row in one["rows"]} - {CLEAN.id}
+    return " ".join(name_of_id(word) if word in ids else word for word in line.split(" "))
+
+
+def _following(record: EvaluationRecord) -> Text:
+    """What to do next: look at what was found, or hold a figure in later runs."""
+    if record.method in FOLLOWING:
+        return FOLLOWING[record.method]
+    name = next(iter(record.figures), "")
+    return (Span(f"--gate '{name} >= ...'", "code"), " holds this figure in later runs.") if name else ""
+
+
+def figure_cell(name: str, figure: dict[str, Any]) -> Cell:
+    """A figure with its interval: a share in per cent, a difference of shares in points, all else as a number.
+
+    Args:
+        name: of the figure, or of its column.
+        figure: value, interval, and by which method that was found.
+    """
+    if "points" in name:
+        return cells.points(figure)
+    if name.startswith("accuracy") or figure["interval"].startswith("clopper-pearson"):
+        return cells.share(figure)
+    return cells.value(figure)
+
+
+def _figure(name: str, record: EvaluationRecord) -> Cell:
+    """A figure of the record; the difference of two accuracies in points."""
+    of_accuracies = name.replace("difference", "accuracy", 1) in record.figures and name.startswith("difference")
+    return figure_cell(f"{name} points" if of_accuracies else name, record.figures[name])
+
+
+def _cell(column: str, value: Any) -> Cell | Text:
     """A cell of a listing: a figure with its interval, a number, a text, or nothing."""
     if isinstance(value, dict):
-        return cells.value(value)
+        return figure_cell(column, value)
+    if column == "condition":
+        return name_of_id(value)
     return value if isinstance(value, str) else Cell("" if value is None else number(value))
 
 
 def _listings(source: Source) -> list[Block]:
     return [
         Table(
-            one["caption"], cells.columns(*one["columns"]), tuple(tuple(map(_cell, row)) for row in one["rows"]),
-            brief=True,
+            one["caption"], cells.columns(*one["columns"]),
+            tuple(tuple(map(_cell, one["columns"], row)) for row in one["rows"]), brief=True,
         )
         for one in source.record.listings
     ]  # fmt: skip
@@ -57,8 +99,8 @@ def _own(source: Source) -> list[Block]:
 
 
 def _figures(source: Source) -> list[Block]:
-    lines = tuple(cells.line(name, cells.value(figure)) for name, figure in source.record.figures.items())
-    caption = "All figures by the names that gates take, with 95% intervals."
+    lines = tuple(cells.line(name, _figure(name, source.record)) for name in source.record.figures)
+    caption = "All figures by the names that gates take, with 95 % intervals; gates take 0.5 for 50 %."
     table = Table(caption, cells.columns("figure", "value"), lines)
     return [Heading("Figures", "figures", "Figures"), table] if lines else []
 
@@ -86,6 +128,12 @@ def _how(source: Source) -> list[Block]:
     return [Heading("How it was found"), Facts(tuple(facts))]
 
 
+TILES = 4
+"""Figures that the first screen shows at most."""
+FOLLOWING: dict[str, Text] = {
+    "data-health": ("look at the images below that a check points at; the rows ", Span("issues", "code"), " name all."),
+}
+"""Name of an evaluation to what to do after it, where that is not to hold its figures."""
 DRAWN: dict[str, Callable[[RunDir, EvaluationRecord], list[Block]]] = {
     "data-drift": health_blocks,
     "data-health": health_blocks,

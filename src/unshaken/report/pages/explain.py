@@ -8,7 +8,7 @@ from typing import Any
 from unshaken.core.values import text_of
 from unshaken.explain.engine.rows import ExplainRecord
 from unshaken.report import cells
-from unshaken.report.blocks import Block, Column, Details, Facts, Heading, Headline, Items, Span, Table, Text
+from unshaken.report.blocks import Block, Column, Details, Facts, Heading, Headline, Items, Span, Table, Text, is_bad
 from unshaken.report.pages.explained import attribution, biases, filters, geometry, textures, units
 from unshaken.report.pages.page_kind import Folder, PageKind, bad_samples
 from unshaken.store.run_dir import RunDir
@@ -23,13 +23,17 @@ def _head(source: Source) -> list[Block]:
     words = "; ".join(GROUPS[g][0] if g in GROUPS else g for g in groups)
     lines: list[Text] = [f"Model {' and '.join(models)}: {words}." if models else f"{words[:1].upper()}{words[1:]}."]
     if record.samples:
-        lines.append(f"{cells.counted(record.samples, 'sample')} of {record.settings['data']} were looked at.")
+        lines.append(f"Explained for {cells.counted(record.samples, 'sample')} of {record.settings['data']}.")
     lines += [f"{remark[:1].upper()}{remark[1:]}." for remark in record.remarks]
     if not record.finished:
         lines.append("The run has not come to its end: go on with --resume.")
     verdicts = tuple(attribution.verdicts(source.run, record.found))
     measured = verdicts or "attribution" not in groups
     following: Text = "" if measured else (Span("--metric insertion", "code"), " measures what the maps are worth.")
+    if any(is_bad(line) for line in verdicts):
+        following = "trust no map that is not shown to be better; more images (--limit) narrow the intervals."
+    elif verdicts:
+        following = "look at the maps of images that the model gets wrong."
     return [Headline(TITLE, tuple(lines), lines=verdicts, following=following, brief=True)]
 
 
@@ -41,7 +45,7 @@ def _overview(source: Source) -> list[Block]:
     heads = list(dict.fromkeys(figure for found in maps.values() for figure in found.figures))
     if heads:
         rows = tuple(cells.line(name, *(cells.value(f.figures.get(h)) for h in heads)) for name, f in maps.items())
-        caption = "What each map is worth: means over samples, with 95% intervals."
+        caption = "What each map is worth: means over samples, with 95 % intervals."
         blocks.append(Table(caption, cells.columns("map", *heads), rows, brief=True))
     if record.agreements:
         rows = tuple(cells.line(a["first"], a["second"], cells.value(a["figure"])) for a in record.agreements)

@@ -95,7 +95,8 @@ def comparison_page(comparisons: Comparisons) -> Page:
         )
         names = [c.candidate_name for c in source.runs]
         asked = f"Is {names[0]} better than" if len(names) == 1 else "Which is better than"
-        return [Headline(f"{asked} {source.runs[0].baseline_name}?", tuple(lead), brief=True)]
+        hold = (Span("unshaken audit --baseline DIR --gate no-regression", "code"), " fails where a model got worse.")
+        return [Headline(f"{asked} {source.runs[0].baseline_name}?", tuple(lead), following=hold, brief=True)]
 
     def tiles(source: Comparisons) -> list[Block]:
         return [Tiles(change_tiles(source.runs[0]))] if len(source.runs) == 1 else []

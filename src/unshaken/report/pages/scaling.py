@@ -34,7 +34,7 @@ from unshaken.report.pages.page_kind import PageKind
 from unshaken.store.run_dir import RunDir
 
 RECORD = "scaling.json"
-TITLE = "How a loss falls with more real and more generated training images"
+TITLE = "How many generated images is one real image worth?"
 READ = (
     "Only exponents of the same sizes, test images and steps compare. A law is a line through few points: a "
     "number of images outside of the sizes is an extrapolation. Real images that a generator was fitted to are not "
@@ -125,7 +125,13 @@ def _head(source: Source) -> list[Block]:
         f"{settings['model']} learned {settings['sizes'][0]:,} to {settings['sizes'][-1]:,} images of each source, in "
         f"{cells.counted(settings['repetitions'], 'repetition')} of {settings['updates']:,} steps.",
     )
-    return [Headline(TITLE, lead, lines=tuple(lines), brief=True)]
+    worths = [one for name in _made(source) for one in figures[name]["worth"].values()]
+    following = (
+        "more --repetitions and other --sizes narrow what is not settled."
+        if any(one is None or one["high"] is None for one in worths)
+        else "train on real and generated images in the proportion that the curves pay for."
+    )
+    return [Headline(TITLE, lead, lines=tuple(lines), following=following, brief=True)]
 
 
 def _tiles(source: Source) -> list[Block]:

@@ -70,7 +70,15 @@ def _head(source: Source) -> list[Block]:
         clean = [c for c in repaired.conditions if c.condition.id == CLEAN.id]
         at = f", from {show_change(clean[0])} on unchanged images" if clean else ""
         lead.append(f"Before and after, on the same {cells.counted(repaired.n, 'image')}{at}: {repaired.verdicts}.")
-    return [Headline(f"Training of the model {story.config.model}", (" ".join(lead),), brief=True)]
+    title = f"How robust is {story.config.model} after training?"
+    return [Headline(title, (" ".join(lead),), following=_following(story), brief=True)]
+
+
+def _following(story: TrainingRun) -> Text:
+    """What to do next; empty where a notice below says it."""
+    if story.start_kept or not story.ended or not commands(story):
+        return ""
+    return "audit the kept weights on images that training has not seen, by the commands below."
 
 
 def _doubts(source: Source) -> list[Block]:

@@ -75,7 +75,9 @@ def _difference(frame: Frame, condition: str) -> Row | None:
 def lead(report: Report) -> list[Text]:
     """Searches that did not finish, accuracy on unchanged images, the headline, where everything falls, other runs."""
     data = report.data
-    unfinished = [Span(f"{f['detail']}.", "bad") for f in data["flags"] if f["name"] == UNFINISHED.name]
+    unfinished = [
+        Span(f"{wording.flag_text(f['detail'])}.", "bad") for f in data["flags"] if f["name"] == UNFINISHED.name
+    ]
     sentences = [*unfinished, _unchanged(report), *_changes(data), *_every_change(data)]
     pairs = [(o.name, o.comparison) for o in report.others if o.comparison]
     compared = [

@@ -15,6 +15,7 @@ from unshaken.report.blocks import Block, Doubt, Flags, Heading, Notice, Prose, 
 from unshaken.report.cells import Row
 from unshaken.report.read.scores import inside
 from unshaken.report.sections import Report, Section, SectionFigures, Source
+from unshaken.report.wording import flag_text
 from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
 
@@ -45,7 +46,7 @@ class FlagsOfRun(Section):
         head = Span(f"{cells.counted(len(flags), 'reason')} to doubt these figures", "strong")
         names = list(dict.fromkeys(f["name"] for f in flags))
         others = f"; and {cells.listed(names[1:])}" if len(names) > 1 else ""
-        return (Notice((head, f": {names[0]} ({flags[0]['detail']}){others}"), "flags"),)
+        return (Notice((head, f": {names[0]} ({flag_text(flags[0]['detail'])}){others}"), "flags"),)
 
     @override
     def following(self, report: Report) -> Text:
@@ -58,7 +59,9 @@ class FlagsOfRun(Section):
         if not flags:
             return ()
         text = "A flag is no error. It says that a number may not mean what it seems to."
-        doubts = tuple(Doubt(f["name"], f["detail"], f["meaning"], f["advice"], tuple(f["ids"])) for f in flags)
+        doubts = tuple(
+            Doubt(f["name"], flag_text(f["detail"]), f["meaning"], f["advice"], tuple(f["ids"])) for f in flags
+        )
         return (Heading("Flags", "flags", "Flags"), Prose(text), Flags(doubts, brief=True))
 
 

@@ -71,7 +71,11 @@ class OracleBoundedSection(Section):
     @override
     def tiles(self, report: Report) -> Sequence[Tile]:
         return [
-            Tile("FMR", wording.percent(one["fmr"]["value"]), f"{wording.span(one['fmr'])}; {one['condition']}")
+            Tile(
+                "FMR",
+                wording.percent(one["fmr"]["value"]),
+                f"{wording.span(one['fmr'])}; {wording.name_of_id(one['condition'])}",
+            )
             for one in report.data["oracle_bounded"]
             if one["fmr"]
         ]
@@ -93,7 +97,7 @@ class OracleBoundedSection(Section):
         )  # fmt: skip
         rows = [
             cells.line(
-                one["condition"],
+                wording.name_of_id(one["condition"]),
                 *(cells.share(one[name]) for name in ("fmr", *PARTS[:2], *PARTS[3:], "held_out", "held_out_clean")),
                 ", ".join(f"{name} {n}" for name, n in one["stops"].items()),
             )

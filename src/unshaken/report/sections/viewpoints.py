@@ -65,7 +65,7 @@ def _summary(found: Sequence[Row]) -> Table:
     heads = cells.columns("views", "accuracy over views", "objects that hold", "objects", "views judged")
     rows = tuple(
         cells.line(
-            one["condition"],
+            wording.name_of_id(one["condition"]),
             cells.share(one["accuracy"], bar=True),
             cells.share(one["held"]),
             str(one["accuracy"]["n"]),
@@ -90,8 +90,9 @@ def _globe(one: Row) -> Table:
             if any(line):
                 rows.append((f"{low}° to {high}°", *map(_cell, line)))
     caption = (
-        f"{one['condition']}: accuracy by the place of the camera, azimuth across (0° is the front) and elevation "
-        "down; the tilt is counted in. The darker, the more views are misclassified; an empty cell was not looked from."
+        f"{wording.name_of_id(one['condition'])}: accuracy by the place of the camera, azimuth across (0° is the "
+        "front) and elevation down; the tilt is counted in. The darker, the more views are misclassified; an empty "
+        "cell was not looked from."
     )
     return Table(caption, tuple(heads), tuple(rows), "heat")
 

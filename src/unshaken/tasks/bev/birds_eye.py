@@ -44,7 +44,7 @@ class BirdsEye(Evaluation):
     a single stage, is what further ones, such as one of two stages, are compared with on the same scenes.
     """
 
-    title: ClassVar[str] = "Boxes in bird's-eye view by the length of objects"
+    title: ClassVar[str] = "How good are boxes in bird's-eye view?"
     measures: ClassVar[tuple[str, ...]] = ("map", "gain")
     needs: ClassVar[frozenset[str]] = frozenset()
 

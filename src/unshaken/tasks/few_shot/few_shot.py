@@ -58,7 +58,7 @@ class FewShot(Evaluation):
     classes and episodes, since more episodes of the same classes say nothing of other classes.
     """
 
-    title: ClassVar[str] = "Classes from a few examples"
+    title: ClassVar[str] = "How well do a few examples tell classes apart?"
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "difference")
 
     ways: int = Field(default=5, ge=2, description="classes of an episode")
@@ -205,8 +205,10 @@ class FewShot(Evaluation):
                 other = shares[f"{name}_{k}-shot"]
                 figures[f"accuracy_{name}_{k}-shot"] = episode_accuracy(other, classes)
                 figures[f"difference_{name}_{k}-shot"] = episode_difference(shares[own], other, classes)
-        columns = [(f"{k}-shot", f"accuracy_{{}}_{k}-shot") for k in self.shots]
-        columns += [(f"{k}-shot less {first}", f"difference_{{}}_{k}-shot") for k in self.shots if self.heads[1:]]
+        columns = [(f"accuracy, {k}-shot", f"accuracy_{{}}_{k}-shot") for k in self.shots]
+        columns += [
+            (f"{k}-shot, points above {first}", f"difference_{{}}_{k}-shot") for k in self.shots if self.heads[1:]
+        ]
         caption = (
             f"Accuracy over {self.episodes:,} episodes of {self.ways} classes; intervals are over classes and "
             "episodes. Heads are compared on the same episodes."

@@ -58,7 +58,7 @@ class TextDilution(Evaluation):
     Beside it stand as many sentences that mislead to no class, and how relevant each is to text and image.
     """
 
-    title: ClassVar[str] = "Texts diluted by misleading sentences"
+    title: ClassVar[str] = "What do misleading sentences cost?"
     measures: ClassVar[tuple[str, ...]] = ("f1", "drop", "content", "relevance_text", "relevance_image", "kept")
     needs: ClassVar[frozenset[str]] = frozenset({"models", "images", "labels"})
 

@@ -67,7 +67,7 @@ def choose_checks(names: Sequence[str], *, labelled: bool, model: bool) -> dict[
 class DataHealth(Evaluation):
     """Look for copies, leaks between sets, damaged and odd images, and labels that a property gives away."""
 
-    title = "Health of a data set"
+    title = "What is wrong with this data?"
     measures = ("share", "leak", "accuracy", "inflation", "rarest", "property")
     needs = frozenset({"images"})
     checks: tuple[str, ...] = Field(

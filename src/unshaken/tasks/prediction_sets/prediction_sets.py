@@ -42,7 +42,7 @@ class PredictionSets(Evaluation):
     condition of a plan, which shows what a shift costs. Subclass it and write `scores` for a score of your own.
     """
 
-    title: ClassVar[str] = "Prediction sets"
+    title: ClassVar[str] = "Do prediction sets keep their promise?"
     measures: ClassVar[tuple[str, ...]] = ("coverage", "set_size", "single", "empty", "coverage_loss")
 
     score: Score = Field(default="aps", description="how badly a class fits: lac, aps, raps")

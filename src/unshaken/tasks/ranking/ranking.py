@@ -44,7 +44,7 @@ class RankingRobustness(Evaluation):
     are compared on the queries as they are. Intervals are over queries, and those of pairs hold together.
     """
 
-    title: ClassVar[str] = "Rankers under changed queries and documents"
+    title: ClassVar[str] = "Which ranker withstands changed queries and documents?"
     measures: ClassVar[tuple[str, ...]] = (
         "effectiveness", "variance", "drop", "first_changed", "lifted", "difference",
     )  # fmt: skip

@@ -82,7 +82,7 @@ class FrozenFeatures(Evaluation):
     the network.
     """
 
-    title: ClassVar[str] = "Frozen features on other data"
+    title: ClassVar[str] = "How well do frozen features serve other data?"
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "class_accuracy", "difference", "map", "recall_1")
 
     train: str = Field(default="", description="data SPEC of the training images; default a share of the data")

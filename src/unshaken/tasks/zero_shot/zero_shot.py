@@ -32,7 +32,7 @@ class ZeroShot(Evaluation):
     model has a head, and takes part in what needs no text. Each aspect is a run of its own inside the run directory.
     """
 
-    title: ClassVar[str] = "Models over six aspects of robustness"
+    title: ClassVar[str] = "How robust are the models in six ways?"
     measures: ClassVar[tuple[str, ...]] = (
         "accuracy", "corrupted", "hard", "shape_bias", "auroc", "ece", "recall_1", "prompts",
     )  # fmt: skip

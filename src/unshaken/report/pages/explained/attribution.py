@@ -111,10 +111,10 @@ def _worth(run: RunDir, name: str, found: Mapping[str, Any]) -> list[Block]:
             entries.append(_signed(None if figure is None else figure.to_json()))
         lines.append(cells.line((metric, Span(_direction(metric), "soft")), *entries))
     heads = [Column(title, note) for c in others for title, note in ((c, ""), ("difference", f"to {c}, paired"))]
-    caption = "What the maps are worth: means over samples with 95% intervals, beside controls that see no model."
+    caption = "What the maps are worth: means over samples with 95 % intervals, beside controls that see no model."
     if not others:
         caption = (
-            "What the maps are worth: means over samples with 95% intervals. For a control explain random-map too."
+            "What the maps are worth: means over samples with 95 % intervals. For a control explain random-map too."
         )
     return [Table(caption, (Column("metric", number=False), Column(name), *heads), tuple(lines))]
 

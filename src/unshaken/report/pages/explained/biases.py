@@ -67,7 +67,7 @@ def _cues(extra: Found, figures: Found) -> list[Block]:
     return [
         Prose(text),
         Table(
-            f"Which cue decides, with 95% intervals over the {sum(extra['counts'][models[0]]):,} images.", heads, rows
+            f"Which cue decides, with 95 % intervals over the {sum(extra['counts'][models[0]]):,} images.", heads, rows
         ),
         Table(caption, cells.columns(f"class of {first}", *models), by_class),
     ]
@@ -99,7 +99,7 @@ def _accuracies(extra: Found, figures: Found) -> list[Block]:
     compared = [Column(f"{m} minus {models[0]}", "points, paired") for m in models[1:]] if _paired(figures) else []
     found: list[Block] = [
         Table(
-            f"Accuracy on the same {n:,} images, with 95% intervals.",
+            f"Accuracy on the same {n:,} images, with 95 % intervals.",
             cells.columns("images", *models, *compared),
             tuple(rows),
         )
@@ -124,7 +124,7 @@ def _differences(models: Sequence[str], keys: Sequence[str], figures: Found) -> 
         rows.append((key, model if len(models) > 2 else "", d, tone, ()))
     whose = models[1] if len(models) == 2 else "the other models"
     caption = (
-        f"Accuracy of {whose} minus that of {models[0]} in percentage points, paired, with 95% intervals. Hollow: no "
+        f"Accuracy of {whose} minus that of {models[0]} in percentage points, paired, with 95 % intervals. Hollow: no "
         "significant difference."
     )
     return [difference_strips(caption, "images", rows)]
@@ -175,7 +175,7 @@ def _kinds(extra: Found, figures: Found) -> list[Block]:
             layers = {m: names[place] if place < len(names) else "" for m, names in extra["layers"].items()}
             values = [cells.value(figures.get(f"{proxy}.{m}.{layers[m]}")) for m in models]
             rows.append(cells.line(Cell(f"{layers[models[0]]}: {proxy}", note=words), *values))
-    caption = f"The {extra['k']} images that activate a channel most: means over channels, with 95% intervals."
+    caption = f"The {extra['k']} images that activate a channel most: means over channels, with 95 % intervals."
     return [Table(caption, cells.columns("layer and proxy", *models), tuple(rows))]
 
 

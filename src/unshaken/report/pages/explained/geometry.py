@@ -97,6 +97,6 @@ def _by_layer(rows: Sequence[Row]) -> list[Block]:
             values = [_value(failed.get(layer) or by_place.get((layer, kind))) for kind in kinds]
             n = next((f"{r['n']:,}" for r in known if r["layer"] == layer), "")
             lines.append(cells.line(layer, *values, n))
-        caption = f"Intrinsic dimension of the features of {model}, with 95% intervals."
+        caption = f"Intrinsic dimension of the features of {model}, with 95 % intervals."
         shown.append(Table(caption, cells.columns("layer", *kinds, "samples"), tuple(lines)))
     return shown
