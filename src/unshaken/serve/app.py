@@ -90,6 +90,7 @@ def create_app(
     )
     app.state.access = Access(readers, local, proxy)
     app.state.places = tuple(place for part in parts for place in part.nav)
+    app.state.is_ending = lambda: False  # `serve` puts its server's word in its place
     app.state.programs = tuple(beginning for part in parts for beginning in part.programs)
     most = {beginning: size for part in parts for beginning, size in part.most_bytes.items()}
     app.add_middleware(ActLog, programs=app.state.programs)

@@ -47,7 +47,7 @@ def answer_blocks(title: str, blocks: Sequence[Block], *, session: Session | Non
 @cache
 def static_files() -> dict[str, Response]:
     """The files that pages refer to, by name: nothing else is served from the disk."""
-    found = {"style.css": stylesheet() + _file("app.css"), "keys.js": _file("keys.js"), "poll.js": _file("poll.js")}
+    found = {"style.css": stylesheet() + _file("app.css"), "keys.js": _file("keys.js"), "follow.js": _file("follow.js")}
     headers = {"cache-control": "private, max-age=31536000, immutable"}
     return {k: Response(v, media_type=KINDS[k.partition(".")[2]], headers=headers) for k, v in found.items()}
 

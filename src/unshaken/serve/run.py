@@ -70,6 +70,7 @@ def serve(
         backlog=max(1, min(64, most // 4)),  # taken at a time: each has a file descriptor before it can be refused
     )  # fmt: skip
     server = uvicorn.Server(config)
+    app.state.is_ending = lambda: server.should_exit  # a stream of events ends then: the server waits for it
     with listening:
         ready(address)  # the socket listens already: a browser that opens now waits for the first answer
         with _ended_by_signals(server):

@@ -7,8 +7,10 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from scipy.stats import binomtest
 from starlette.testclient import TestClient
 
 from tests.report.conftest import write_run
@@ -20,10 +22,11 @@ from unshaken.report import write_report
 from unshaken.serve.app import create_app
 from unshaken.serve.site import jobs as jobs_module
 from unshaken.serve.site.index import RunIndex
-from unshaken.serve.site.job import JobState
+from unshaken.serve.site.job import SHOWN, JobState
 from unshaken.serve.site.jobs import MOST_WAITING, JobRecords, Jobs
 from unshaken.serve.site.launch import Specs, Verb, allowed_specs, arguments_of, choices_of, methods_of
 from unshaken.serve.site.part import site_parts
+from unshaken.serve.site.partial import PartialFigures
 from unshaken.store.lock import locked
 from unshaken.store.owner import _start_of
 from unshaken.store.run_dir import RunDir
@@ -210,6 +213,116 @@ def test_progress_is_the_share_of_finished_parts(jobs):
     assert job.progress() == 1.0
     run.remove("rows", "outcomes", "fog-3-00001.parquet")
     assert job.progress() == pytest.approx(5 / 6)
+
+
+def sent_events(text):
+    """Names, ids and values of the events of a stream."""
+    blocks = [dict(line.split(": ", 1) for line in block.split("\n")) for block in text.strip().split("\n\n")]
+    return [(block["event"], block.get("id"), json.loads(block["data"])) for block in blocks]
+
+
+def test_the_log_is_given_by_whole_lines_from_a_place(jobs):
+    jobs.at_once = 0
+    job = jobs.start("x", ["audit"], "ann")
+    assert job.messages_after(0) == ("", 0)
+    log = Path(f"{job.out}.log")
+    log.write_bytes(b"one\ntw\xc3")
+    assert job.messages_after(0) == ("one\n", 4)
+    log.write_bytes(b"one\ntw\xc3\xb6\nthree")
+    assert job.messages_after(4) == ("tw\xf6\n", 9)
+    job.state = JobState.DONE
+    assert job.messages_after(9) == ("three\n", 14)
+    assert job.messages_after(14) == ("", 14)
+    assert job.messages_after(10**6)[0].startswith("one\n")  # the log was begun anew
+    log.write_bytes(b"x" * 9000)
+    assert job.messages_after(0) == ("x" * SHOWN + "\n", 9000)
+
+
+def test_figures_of_finished_shards_are_those_of_their_rows(tmp_path):
+    steps = [{"method": m, "conditions": [c]} for m, c in (("fog", "fog-3"), ("pgd", "pgd-linf-0.0313725"))]
+    run = write_run(tmp_path / "run", plan=PLAN, pictures=0, shift=2.0, steps=steps)
+    run.remove("rows", "outcomes", "fog-3-00001.parquet")
+    found = {one.condition: one for one in PartialFigures(run.root).read()}
+    assert [*found] == ["clean", "fog-3", "pgd-linf-0.0313725"]
+    for condition, one in found.items():
+        rows = [row for row in run.rows("outcomes", condition=condition).to_pylist() if row["correct"] is not None]
+        right = sum(row["correct"] for row in rows)
+        assert (one.accuracy.value, one.accuracy.n) == (right / len(rows), len(rows))
+        test = binomtest(right, len(rows)).proportion_ci(method="exact")
+        assert (one.accuracy.low, one.accuracy.high) == pytest.approx((test.low, test.high))
+    ids = {row["id"] for row in run.rows("outcomes", condition="fog-3").to_pylist()}
+    same = [r["correct"] for r in run.rows("outcomes", condition="clean").to_pylist() if r["id"] in ids]
+    same = [correct for correct in same if correct is not None]
+    assert found["fog-3"].unchanged == sum(same) / len(same)
+    assert found["clean"].unchanged is None
+
+
+def test_shards_are_read_once_and_a_few_at_a_time(tmp_path, monkeypatch):
+    run = write_run(tmp_path / "run", plan=PLAN, pictures=0)
+    monkeypatch.setattr("unshaken.serve.site.partial.AT_ONCE", -1.0)
+    partial, files = PartialFigures(run.root), len(run.finished())
+    assert [one.condition for one in partial.read()] == ["clean"]
+    assert partial.unread == files - 1
+    monkeypatch.setattr("unshaken.serve.site.partial.AT_ONCE", 60.0)
+    whole = partial.read()
+    for file in run.names("rows", "outcomes"):
+        Path(run.at("rows", "outcomes", file)).write_bytes(b"not read again")
+    assert (partial.read(), partial.unread) == (whole, 0)
+    with pytest.raises(RunError, match="damaged"):
+        PartialFigures(run.root).read()
+    assert PartialFigures(str(tmp_path / "nothing")).read() == []
+
+
+def test_a_stream_tells_the_log_the_figures_and_the_end(ann):
+    ann.site.jobs.command = python("print('a<b>\\nc')")
+    job = ann.site.jobs.start("x", ["audit"], "ann")
+    write_run(job.out, plan=PLAN, pictures=0)
+    wait_for(lambda: job.ends)
+    answer = ann.client.get(f"/jobs/{job.id}/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.headers["cache-control"] == "no-store"
+    log, figures, state = sent_events(answer.text)
+    assert log == ("log", "7", "a<b>\nc\n")
+    assert (figures[0], figures[2]["figures"][0][:2]) == ("figures", ["clean", "48"])
+    assert (state[0], state[2]["state"], state[2]["ended"]) == ("state", "done", True)
+    again = ann.client.get(f"/jobs/{job.id}/events?after=0", headers={"last-event-id": "5"})
+    assert sent_events(again.text)[0] == ("log", "7", "c\n")
+    odd = ann.client.get(f"/jobs/{job.id}/events?after=7", headers={"last-event-id": "-1"})
+    assert [name for name, _, _ in sent_events(odd.text)] == ["figures", "state"]
+    page = ann.get(f"/jobs/{job.id}")
+    assert "Figures so far" in page
+    assert "a&lt;b&gt;" in page
+    assert ann.site.jobs.streams == 0
+
+
+def test_a_stream_is_refused_to_other_sites_and_beyond_its_number(ann):
+    ann.site.jobs.command = python("pass")
+    job = ann.site.jobs.start("x", ["audit"], "ann")
+    wait_for(lambda: job.ends)
+    path = f"/jobs/{job.id}/events"
+    ann.get(path, 403, headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"})
+    ann.get(f"{path}?after=-1", 404)
+    ann.get("/jobs/..%2f..%2fetc/events", 404)
+    ann.get("/jobs/none/events", 404)
+    ann.get(path, 404, headers={"last-event-id": "1" * 30})
+    ann.site.jobs.streams = 64
+    assert "follow jobs already" in ann.get(path, 503)
+
+
+def test_damaged_rows_of_a_job_are_named_on_its_page(ann):
+    ann.site.jobs.at_once = 0
+    job = ann.site.jobs.start("x", ["audit"], "ann")
+    run = write_run(job.out, plan=PLAN, pictures=0)
+    Path(run.at("rows", "outcomes", "clean-00000.parquet")).write_bytes(b"PAR1")
+    assert "clean-00000.parquet is damaged" in ann.get(f"/jobs/{job.id}")
+
+
+def test_a_stream_ends_with_its_server(ann):
+    ann.site.jobs.at_once = 0
+    job = ann.site.jobs.start("x", ["audit"], "ann")
+    ann.client.app.state.is_ending = lambda: True
+    state = sent_events(ann.client.get(f"/jobs/{job.id}/events").text)[-1]
+    assert (state[2]["state"], state[2]["ended"]) == ("waiting", False)
 
 
 def test_a_run_is_started_from_its_form(ann):

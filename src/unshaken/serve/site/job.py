@@ -85,13 +85,26 @@ class Job:
 
     def messages(self) -> str:
         """The last lines that it wrote."""
+        return self.messages_after(0)[0].rstrip("\n")
+
+    def messages_after(self, place: int) -> tuple[str, int]:
+        """The lines that it wrote after a place in its log, and the place where they end.
+
+        Args:
+            place: in bytes; of more than `SHOWN` only the end is given.
+        """
         try:
             with open(f"{self.out}.log", "rb") as file:
-                file.seek(max(0, os.path.getsize(file.name) - SHOWN))
-                text = file.read(SHOWN).decode("utf-8", "replace")
+                size = os.path.getsize(file.name)
+                file.seek(max(0, size - SHOWN, place if place <= size else 0))
+                data = file.read(SHOWN)
+                end = file.tell()
         except OSError:
-            return ""
-        return "\n".join(printable(line) for line in text.splitlines())
+            return "", 0
+        if not self.ends and len(data) < SHOWN:  # a line that is being written comes whole, later
+            whole = 1 + max(data.rfind(b"\n"), data.rfind(b"\r"))
+            data, end = data[:whole], end - len(data) + whole
+        return "".join(f"{printable(line)}\n" for line in data.decode("utf-8", "replace").splitlines()), end
 
     def progress(self) -> float | None:
         """Share of the run that is finished, in [0, 1]; None where it is not known yet."""

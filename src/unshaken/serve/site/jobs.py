@@ -130,6 +130,7 @@ class Jobs:
         self._waiters: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._closed = False
+        self.streams = 0  # of events, that are sent now
 
     def all(self) -> list[Job]:
         """All jobs, the newest first: those of this server, and those that were kept of earlier and other ones."""

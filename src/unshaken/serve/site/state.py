@@ -19,6 +19,7 @@ from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.jobs import Jobs
 from unshaken.serve.site.listing import ListedRun, run_of
 from unshaken.serve.site.opened import OpenedRun
+from unshaken.serve.site.partial import PartialFigures
 from unshaken.store.run_dir import RunDir, consistent
 
 REVIEWS = "review.db"
@@ -50,6 +51,7 @@ class Site:
     _grids: LazyCache[SampleGrid] = field(default_factory=lambda: LazyCache(MOST_SAMPLES, lambda grid: grid.samples))
     _reviews: LazyCache[ReviewStore] = field(default_factory=lambda: LazyCache(1000, drop=ReviewStore.close))
     _reports: LazyCache[tuple[Block, ...]] = field(default_factory=lambda: LazyCache(12))
+    _partial: LazyCache[PartialFigures] = field(default_factory=lambda: LazyCache(20))
 
     @property
     def read_only(self) -> bool:
@@ -67,6 +69,14 @@ class Site:
             RunError: it is of another command, or damaged.
         """
         return self._opened.get((listed.place, listed.mark), lambda: OpenedRun(listed.place, self._grids))
+
+    def partial(self, out: str) -> PartialFigures:
+        """The figures of the finished shards of a job.
+
+        Args:
+            out: its run directory.
+        """
+        return self._partial.get(out, lambda: PartialFigures(out))
 
     def review_store(self, number: int) -> ReviewStore:
         """The store of a run's reviews.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException
-from fastapi.responses import RedirectResponse, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.registry import find_method
+from unshaken.report.wording import percent, span
 from unshaken.run.plan import PLANS
 from unshaken.serve.access import Reader, Sent, Session
 from unshaken.serve.pages import answer
@@ -29,6 +35,12 @@ from unshaken.serve.site.pages.context import Field, Here, show_duration, show_t
 from unshaken.serve.site.state import Site
 
 router = APIRouter(prefix="/jobs")
+TICK = 1.0
+"""Seconds between two looks at a job, of a stream of its events."""
+LONGEST_STREAM = 300.0
+"""Seconds after which a stream ends; the browser asks again, and must still be allowed to."""
+MOST_STREAMS = 64
+"""Streams of all readers at a time; pages beyond these ask again and again instead."""
 
 
 def _jobs(site: Here) -> Jobs:
@@ -75,15 +87,54 @@ def start(site: Here, jobs: InJobs, session: Reader, sent: Sent) -> Response:
 
 
 @router.get("/{id}")
-def show_job(job: InJob, session: Reader) -> Response:
+def show_job(job: InJob, site: Here, session: Reader) -> Response:
     """A job with its progress."""
-    return answer("site/job", title=job.title, session=session, job=job, time=show_time, **_state(job))
+    text, place = job.messages_after(0)
+    values = {**_state(job), **_figures(site, job), "messages": text, "place": place}
+    return answer("site/job", title=job.title, session=session, job=job, time=show_time, **values)
 
 
 @router.get("/{id}/state")
 def state(job: InJob, session: Reader) -> dict[str, Any]:
-    """How far a job came, for the page that shows it."""
-    return _state(job)
+    """How far a job came, for a page that has no stream of its events."""
+    return {**_state(job), "messages": job.messages()}
+
+
+@router.get("/{id}/events")
+async def events(
+    job: InJob, site: Here, jobs: InJobs, session: Reader, request: Request,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0, last_event_id: Annotated[str, Header(max_length=20)] = "",
+) -> Response:  # fmt: skip
+    """What becomes of a job, as server-sent events: `state`, `figures` and `log`, until it has ended.
+
+    The id of a `log` is the place in the log where its lines end, with which a browser that reconnects goes on.
+    """
+    if jobs.streams >= MOST_STREAMS:
+        raise HTTPException(503, f"{MOST_STREAMS} pages follow jobs already.")
+    known = last_event_id.isascii() and last_event_id.isdigit()
+    stream = _stream(site, jobs, job.id, int(last_event_id) if known else after, request.app.state.is_ending)
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+
+async def _stream(site: Site, jobs: Jobs, id: str, place: int, is_ending: Callable[[], bool]) -> AsyncIterator[str]:
+    jobs.streams += 1
+    try:
+        end, sent = time.monotonic() + LONGEST_STREAM, dict[str, str]()
+        while (job := await run_in_threadpool(jobs.find, id)) is not None:
+            last = job.ends or is_ending() or time.monotonic() > end
+            text, place = await run_in_threadpool(job.messages_after, place)
+            if text:
+                yield f"event: log\nid: {place}\ndata: {json.dumps(text)}\n\n"
+            for name, look in (("figures", lambda job: _figures(site, job)), ("state", _state)):
+                found = json.dumps(await run_in_threadpool(look, job))
+                if sent.get(name) != found:
+                    sent[name] = found
+                    yield f"event: {name}\ndata: {found}\n\n"
+            if last:
+                return
+            await asyncio.sleep(TICK)
+    finally:
+        jobs.streams -= 1
 
 
 @router.post("/{id}/cancel")
@@ -103,7 +154,24 @@ def _state(job: Job) -> dict[str, Any]:
         "ended": job.ends,
         "percent": None if share is None else round(100 * share),
         "duration": show_duration(job.seconds),
-        "messages": job.messages(),
+    }
+
+
+def _figures(site: Site, job: Job) -> dict[str, Any]:
+    """The accuracies of what is finished, as texts, and what is to be said of them."""
+    partial = site.partial(job.out)
+    try:
+        found = partial.read()
+    except UnshakenError as error:
+        return {"figures": [], "note": f"{error}."}
+    rows = [
+        [one.condition, f"{one.accuracy.n:,}", percent(one.accuracy.value), span(one.accuracy.to_json()),
+         percent(one.unchanged)]
+        for one in found
+    ]  # fmt: skip
+    return {
+        "figures": rows,
+        "note": f"{partial.unread:,} finished parts are not counted yet." if partial.unread else "",
     }
 
 
