@@ -125,8 +125,8 @@ async def _stream(site: Site, jobs: Jobs, id: str, place: int, is_ending: Callab
             text, place = await run_in_threadpool(job.messages_after, place)
             if text:
                 yield f"event: log\nid: {place}\ndata: {json.dumps(text)}\n\n"
-            for name, look in (("figures", lambda job: _figures(site, job)), ("state", _state)):
-                found = json.dumps(await run_in_threadpool(look, job))
+            for name, read in (("figures", lambda job: _figures(site, job)), ("state", _state)):
+                found = json.dumps(await run_in_threadpool(read, job))
                 if sent.get(name) != found:
                     sent[name] = found
                     yield f"event: {name}\ndata: {found}\n\n"
@@ -158,7 +158,7 @@ def _state(job: Job) -> dict[str, Any]:
 
 
 def _figures(site: Site, job: Job) -> dict[str, Any]:
-    """The accuracies of what is finished, as texts, and what is to be said of them."""
+    """The accuracies of what is finished, as texts, and a note on what is missing."""
     partial = site.partial(job.out)
     try:
         found = partial.read()
