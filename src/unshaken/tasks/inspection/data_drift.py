@@ -149,7 +149,7 @@ class TwoSets:
         return found
 
     def drawn(self, most: int) -> Indices:
-        """At most so many samples of each set, by seed and id alone, whatever the order of the samples."""
+        """At most `most` samples of each set, by seed and id alone, whatever the order of the samples."""
         ids = [self.measured.ids[i] for i in self.rows.tolist()]
         keys = SampleRng.of(self.measured.seed, "data-drift", ids).fold("kernel").keys.numpy()
         order = np.argsort(keys, kind="stable")
@@ -340,10 +340,10 @@ class DataDrift(Evaluation):
             if test.figure is not None:
                 prefix, _, rest = name.partition("_")
                 figures[f"auroc_{rest}" if prefix == "classifier" else f"distance_{name}"] = test.figure
-        told = figures["auroc_model" if "auroc_model" in figures else "auroc_pixels"]
+        separation = figures["auroc_model" if "auroc_model" in figures else "auroc_pixels"]
         answer.append(
-            f"A linear classifier tells held-out images of the two sets apart with an AUROC of {told.value:.3f} "
-            f"({told.low:.3f} to {told.high:.3f}; 0.5 is chance)."
+            f"A linear classifier tells held-out images of the two sets apart with an AUROC of {separation.value:.3f} "
+            f"({separation.low:.3f} to {separation.high:.3f}; 0.5 is chance)."
         )
         columns = ("test", "statistic", "p", "p, corrected", "differs")
         rows = tuple(

@@ -101,7 +101,7 @@ def group_classes(dataset: Dataset, classifier: Classifier, outputs: int) -> Cla
 
 
 def _numbered(names: Sequence[str]) -> bool:
-    return all(name.isdecimal() for name in names)
+    return all(name.isascii() and name.isdecimal() for name in names)
 
 
 @register("natural-shift", reference="Taori et al. 2020, arXiv:2007.00644")
