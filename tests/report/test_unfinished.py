@@ -22,7 +22,7 @@ def done(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["report.md", "report.html"])
 def test_it_is_the_first_sentence(done, name):
-    page = done.run.read(name).decode().replace("\\", "").replace("\xa0", " ")
+    page = done.run.read(name).decode().replace("\\", "").replace("\N{NO-BREAK SPACE}", " ")
     assert 0 < page.find(ON_PAGES) < page.find("The accuracy on")
     assert any(ON_PAGES in line for line in warnings(done.page))
 

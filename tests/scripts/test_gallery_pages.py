@@ -22,7 +22,10 @@ ANSWERS = {
         "how good is it without one?": r"unchanged images [0-9.]+ % [0-9.]+ to [0-9.]+ %",
         "what next?": "Next: unshaken harden --from DIR",
     },
-    "attack": {"how many withstand the attack?": r"[0-9.]+ % are left", "may I trust it?": "reasons? to doubt"},
+    "attack": {
+        "how many withstand the attack?": r"worst attack [0-9.]+ % auto L∞, ε 0.1",
+        "may I trust it?": "reasons? to doubt",
+    },
     "certify": {"how many are proven?": r"Proven: [0-9.]+ % \([0-9.]+ to [0-9.]+ %\)", "what next?": "Next: "},
     "detect": {"how many abnormal images are rejected?": r"rejects [0-9.]+ % \(", "what next?": "Next: "},
     "explain": {"is a map better than chance?": "is (not shown to be )?(better|worse)", "what next?": "Next: "},
