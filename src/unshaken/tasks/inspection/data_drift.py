@@ -55,6 +55,8 @@ UNLIKE = {
     "unlike-data": "Images of the reference that are least like the data",
 }
 """Condition of the rows `issues` to its heading."""
+FEATURES = {"pixels": "small copies and properties", "model": "the model's outputs"}
+"""What features are of, by their name in those of tests."""
 PROPERTY = "property_"
 
 
@@ -149,7 +151,7 @@ class TwoSets:
         return found
 
     def drawn(self, most: int) -> Indices:
-        """At most so many samples of each set, by seed and id alone, whatever the order of the samples."""
+        """At most `most` samples of each set, chosen by seed and id alone, whatever their order."""
         ids = [self.measured.ids[i] for i in self.rows.tolist()]
         keys = SampleRng.of(self.measured.seed, "data-drift", ids).fold("kernel").keys.numpy()
         order = np.argsort(keys, kind="stable")
@@ -340,10 +342,11 @@ class DataDrift(Evaluation):
             if test.figure is not None:
                 prefix, _, rest = name.partition("_")
                 figures[f"auroc_{rest}" if prefix == "classifier" else f"distance_{name}"] = test.figure
-        told = figures["auroc_model" if "auroc_model" in figures else "auroc_pixels"]
+        of = "model" if "auroc_model" in figures else "pixels"
+        area = figures[f"auroc_{of}"]
         answer.append(
-            f"A linear classifier tells held-out images of the two sets apart with an AUROC of {told.value:.3f} "
-            f"({told.low:.3f} to {told.high:.3f}; 0.5 is chance)."
+            f"A linear classifier of {FEATURES[of]} tells held-out images of the two sets apart with an AUROC of "
+            f"{area.value:.3f} ({area.low:.3f} to {area.high:.3f}; 0.5 is chance)."
         )
         columns = ("test", "statistic", "p", "p, corrected", "differs")
         rows = tuple(
@@ -407,9 +410,8 @@ def _class_name(names: Sequence[str], number: int) -> str:
 
 def _title(name: str) -> str:
     kind, _, of = name.partition("_")
-    known = {"pixels": "small copies and properties", "model": "the model's outputs"}
-    if of in known:
-        return f"{known[of]} ({kind} test)"
+    if of in FEATURES:
+        return f"{FEATURES[of]} ({kind} test)"
     return {"labels": "shares of labels", "predictions": "shares of predicted classes"}.get(
         name, name.replace("_", " ")
     )
