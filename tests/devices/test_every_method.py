@@ -26,9 +26,9 @@ def test_none_is_left_out():
     tried |= {("explain", name) for name in (*maps.NAMES, *metrics.NAMES, *ANALYSES)}
     tried |= {("labels", name) for name in FINDERS} | {("generate", name) for name in GENERATORS}
     tried |= {("detect", name) for name in STEPS}
-    tried |= {("tasks", name) for name in (*EVALUATIONS, "zero-shot")}
+    tried |= {("tasks", name) for name in (*EVALUATIONS, "zero-shot", "data-drift")}
     tried |= {("tasks", name) for name in ("ranking", "birds-eye")}  # texts and files of boxes: no tensors of ours
     tried |= {("inspect", m.name) for m in list_methods("inspect")}  # decoded pixels in NumPy
-    tried |= {("tasks", name) for name in ("prediction-sets", "data-health", "data-drift")}  # in NumPy
+    tried |= {("tasks", name) for name in ("prediction-sets", "data-health")}  # rows of an audit, and pixels, in NumPy
     computed_elsewhere = {("detect", name) for name in BLIND}  # by onnxruntime, on the CPU
     assert {(m.room, m.name) for m in list_methods()} == tried | computed_elsewhere

@@ -163,6 +163,17 @@ def test_evaluate(both, name, tmp_path, monkeypatch):
     same(*both(lambda out, place: unshaken.evaluate(method, "demo", data, limit=60, out=out, device=place)), table)
 
 
+def test_drift(both):
+    def verb(out, place):
+        given = {"limit": 60, "permutations": 399, "device": place}
+        unshaken.drift("demo?split=first", "demo?split=second", model="demo", out=out, **given)
+
+    here, there = both(verb)
+    same(here, there, "issues")
+    p_values = ({k: v["value"] for k, v in run.read_json("evaluate.json")["figures"].items()} for run in (here, there))
+    assert agree(*(torch.tensor(list(one.values())) for one in p_values))
+
+
 def test_holistic(both):
     def verb(out, place):
         candidates = {name: Candidate(model=f"demo:{name}") for name in ("standard", "robust")}

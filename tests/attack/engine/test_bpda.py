@@ -77,7 +77,6 @@ def found_for(net, batch=None):
 def test_a_step_is_led_around_by_the_identity(block, source):
     last = head()
     model, found = found_for(nn.Sequential(block, last))
-    assert found is not None
     images = data().images
     assert torch.equal(found(images), model(images))
     weight = last[1].weight[0].view(1, 1, 4, 4).expand(8, 1, 4, 4)
@@ -88,7 +87,6 @@ def test_a_step_is_led_around_by_the_identity(block, source):
 def test_a_step_outside_the_graph_and_inside_a_module():
     last = head()
     model, found = found_for(Through(last))
-    assert found is not None
     assert found.net.bridges == (Bridge("net.net", "net:in"),)
     assert found.name == "the identity from net:in to net.net"
     assert torch.equal(found(data().images), model(data().images))

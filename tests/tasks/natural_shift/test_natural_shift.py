@@ -156,7 +156,7 @@ def test_relative_robustness_is_paired_and_a_given_accuracy_stands_in(tmp_path, 
     slope, intercept = np.polyfit(special.logit([0.6, 0.7, 0.8]), special.logit([0.3, 0.45, 0.6]), 1)
     expected = 25 / 30 - special.expit(intercept + slope * special.logit(0.75))
     assert figures["effective_robustness"]["value"] == pytest.approx(expected)
-    assert "1 baselines with an accuracy of 0 or 1 are left out" in found.summary["remarks"]
+    assert "baselines with an accuracy of 0 or 1 are left out: d" in found.summary["remarks"]
 
 
 def test_what_does_not_fit_is_refused(tmp_path):

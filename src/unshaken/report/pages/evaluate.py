@@ -60,7 +60,7 @@ def figure_cell(name: str, figure: dict[str, Any]) -> Cell:
         name: of the figure, or of its column.
         figure: value, interval, and by which method that was found.
     """
-    if "points" in name:
+    if "points" in name or figure["interval"].startswith("newcombe"):
         return cells.points(figure)
     if name.startswith("accuracy") or figure["interval"].startswith("clopper-pearson"):
         return cells.share(figure)

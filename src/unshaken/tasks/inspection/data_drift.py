@@ -27,6 +27,7 @@ from unshaken.inspect.engine.base import Issues, Measurements, Quantities, halve
 from unshaken.inspect.engine.sample import DecodedSample
 from unshaken.measure import Figure, holm
 from unshaken.measure.statistics.columns import Indices, Numbers
+from unshaken.measure.statistics.intervals import share
 from unshaken.measure.statistics.paired import newcombe
 from unshaken.measure.two_sample import (
     TwoSampleTest,
@@ -55,6 +56,8 @@ UNLIKE = {
     "unlike-data": "Images of the reference that are least like the data",
 }
 """Condition of the rows `issues` to its heading."""
+FEATURES = {"pixels": "small copies and properties", "model": "the model's outputs"}
+"""What features are of, by their name in those of tests."""
 PROPERTY = "property_"
 
 
@@ -149,7 +152,7 @@ class TwoSets:
         return found
 
     def drawn(self, most: int) -> Indices:
-        """At most `most` samples of each set, by seed and id alone, whatever the order of the samples."""
+        """At most `most` samples of each set, chosen by seed and id alone, whatever their order."""
         ids = [self.measured.ids[i] for i in self.rows.tolist()]
         keys = SampleRng.of(self.measured.seed, "data-drift", ids).fold("kernel").keys.numpy()
         order = np.argsort(keys, kind="stable")
@@ -216,7 +219,7 @@ class DataDrift(Evaluation):
     properties; a model adds the logarithms of its class probabilities.
     """
 
-    title: ClassVar[str] = "Drift of a data set"
+    title: ClassVar[str] = "Does this data differ from the reference?"
     measures: ClassVar[tuple[str, ...]] = ("p_value", "auroc", "distance")
     needs: ClassVar[frozenset[str]] = frozenset({"images"})
 
@@ -340,10 +343,11 @@ class DataDrift(Evaluation):
             if test.figure is not None:
                 prefix, _, rest = name.partition("_")
                 figures[f"auroc_{rest}" if prefix == "classifier" else f"distance_{name}"] = test.figure
-        separation = figures["auroc_model" if "auroc_model" in figures else "auroc_pixels"]
+        of = "model" if "auroc_model" in figures else "pixels"
+        area = figures[f"auroc_{of}"]
         answer.append(
-            f"A linear classifier tells held-out images of the two sets apart with an AUROC of {separation.value:.3f} "
-            f"({separation.low:.3f} to {separation.high:.3f}; 0.5 is chance)."
+            f"A linear classifier of {FEATURES[of]} tells held-out images of the two sets apart with an AUROC of "
+            f"{area.value:.3f} ({area.low:.3f} to {area.high:.3f}; 0.5 is chance)."
         )
         columns = ("test", "statistic", "p", "p, corrected", "differs")
         rows = tuple(
@@ -393,7 +397,7 @@ def _listings(sets: TwoSets, tests: Mapping[str, TwoSampleTest]) -> list[Listing
     for name, (first, second) in sets.class_counts().items():
         m, n = first.total(), second.total()
         known = sorted({*first, *second})
-        rows = [(k, first[k] / m, second[k] / n, newcombe((second[k], first[k]), (n, m))) for k in known]
+        rows = [(k, share(first[k], m), share(second[k], n), newcombe((second[k], first[k]), (n, m))) for k in known]
         rows.sort(key=lambda row: -abs(row[3].value))
         which = f" The {LISTED} that change most, of {len(rows)}." if len(rows) > LISTED else ""
         columns = ("class", "reference", "data", "difference")
@@ -407,9 +411,8 @@ def _class_name(names: Sequence[str], number: int) -> str:
 
 def _title(name: str) -> str:
     kind, _, of = name.partition("_")
-    known = {"pixels": "small copies and properties", "model": "the model's outputs"}
-    if of in known:
-        return f"{known[of]} ({kind} test)"
+    if of in FEATURES:
+        return f"{FEATURES[of]} ({kind} test)"
     return {"labels": "shares of labels", "predictions": "shares of predicted classes"}.get(
         name, name.replace("_", " ")
     )

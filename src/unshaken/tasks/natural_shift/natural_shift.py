@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.oracle import required
 from unshaken.core.registry import register
 from unshaken.core.tables import declare_table
 from unshaken.data import Dataset
@@ -23,6 +24,7 @@ from unshaken.measure import Figure, compare, effective_robustness
 from unshaken.measure.statistics.intervals import share
 from unshaken.measure.statistics.paired import newcombe
 from unshaken.models.class_names import ClassNames
+from unshaken.models.loaders.check import count_outputs
 from unshaken.models.loaders.load import second_model
 from unshaken.models.within import published_set
 from unshaken.tasks.evaluation import Evaluation, EvaluationFindings, EvaluationSubject, Listing
@@ -113,7 +115,7 @@ class NaturalShift(Evaluation):
     the model's, such as in ObjectNet, each of them is right.
     """
 
-    title: ClassVar[str] = "Natural shift"
+    title: ClassVar[str] = "Does it hold on photos found elsewhere?"
     measures: ClassVar[tuple[str, ...]] = (
         "accuracy", "standard_accuracy", "drop", "effective_robustness", "relative_robustness",
     )  # fmt: skip
@@ -180,27 +182,28 @@ class NaturalShift(Evaluation):
         return found
 
     def _predict(self, subject: EvaluationSubject, shifted: Dataset) -> Mapping[str, Sequence[Any]]:
-        """Rows of a subject's images, of which those of other classes than the shifted set's are left out."""
+        """Rows of a subject's images; those of other classes than the shifted set's are neither read nor classified."""
         found = {key: list[Any]() for key in ("id", "label", "name", "prediction", "predicted", "correct")}
-        groups: ClassGroups | None = None
-        own, index = ClassGroups((), ()), dict[int, int]()
-        allowed, home = torch.zeros(0, dtype=torch.int64), dict[int, int]()
-        for batch in subject.batches():
+        data = subject.samples
+        if data.labels is None:
+            raise DataError(f"natural-shift: data {data.options.spec!r} has no labels")
+        first = next(iter(subject.batches()), None)
+        if first is None:
+            return found
+        outputs = count_outputs(subject.model, first.images)
+        groups, own = (group_classes(one, subject.model, outputs) for one in (shifted, data))
+        allowed = torch.tensor(range(outputs) if subject.model.within == "all" else groups.allowed)
+        home = {k: g for g, group in enumerate(groups.groups) for k in group}
+        index = {c: home[group[0]] for c, group in enumerate(own.groups) if group and group[0] in home}
+        chosen = [i for i in subject.indices if int(data.labels[i]) in index]
+        for batch in replace(subject, indices=chosen).batches():
             with torch.inference_mode():
                 logits = subject.model(batch.images).float().cpu()
-            if groups is None:
-                groups = group_classes(shifted, subject.model, logits.shape[1])
-                own = group_classes(subject.samples, subject.model, logits.shape[1])
-                every = subject.model.within == "all"
-                allowed = torch.tensor(range(logits.shape[1]) if every else groups.allowed)
-                home = {k: g for g, group in enumerate(groups.groups) for k in group}
-                index = {c: home.get(group[0], -1) for c, group in enumerate(own.groups) if group}
-            labels = [-1] * len(batch) if batch.labels is None else batch.labels.tolist()
             kept = subject.keep_finite(logits, batch.ids).tolist()
             best = allowed[logits[:, allowed].argmax(1)].tolist()
-            for id, label, answer, finite in zip(batch.ids, labels, best, kept, strict=True):
-                group = index.get(label, -1)
-                if finite and group >= 0:
+            for id, label, answer, finite in zip(batch.ids, required(batch.labels).tolist(), best, kept, strict=True):
+                if finite:
+                    group = index[label]
                     name = shifted.classes[group] if shifted.classes else groups.names[group]
                     values = (id, group, name, answer, groups.names[answer], home.get(answer, -1) == group)
                     for key, value in zip(found, values, strict=True):
@@ -226,8 +229,8 @@ class NaturalShift(Evaluation):
             figures["relative_robustness"] = compare(*both).difference
             answer.append(f"That is {_points(figures['relative_robustness'])} against {self.before}.")
         usable = [one for one in baselines if 0 < one.standard < 1 and 0 < one.shifted < 1]
-        if len(usable) < len(baselines):
-            remarks.append(f"{len(baselines) - len(usable)} baselines with an accuracy of 0 or 1 are left out")
+        if unusable := [one.model for one in baselines if one not in usable]:
+            remarks.append(f"baselines with an accuracy of 0 or 1 are left out: {', '.join(unusable)}")
         if standard is not None and 0 < standard < 1 and len({one.standard for one in usable}) >= _FEWEST:
             found = effective_robustness(
                 standard, figures["accuracy"].value, [one.standard for one in usable], [one.shifted for one in usable],
