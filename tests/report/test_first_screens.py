@@ -99,6 +99,7 @@ def test_an_evaluation_says_its_figures_in_per_cent_and_what_to_do_next(make_run
     figures = {
         "accuracy_knn": figure(0.75, 0.6, 0.85), "difference_knn": figure(-0.05, -0.1, 0.01),
         "coverage": figure(0.9, 0.8, 0.95, "clopper-pearson 95%"), "set_size": figure(1.2, 1.1, 1.3),
+        "drop": figure(0.04, 0.01, 0.07, "newcombe 95%"), "p_value": figure(0.2, 0.2, 0.2, "holm, no interval"),
     }  # fmt: skip
     rows = [["pgd-linf-0.0313725", figures["accuracy_knn"], 3.0], ["clean", None, 1.5]]
     record = EvaluationRecord(
@@ -113,6 +114,7 @@ def test_an_evaluation_says_its_figures_in_per_cent_and_what_to_do_next(make_run
         "which condition is worst?": "Under PGD L∞, ε 8/255 it is worst.",
         "how good is it?": "accuracy knn 75.0 % 60.0 to 85.0 %",
         "what of the rest?": "set size 1.2 1.1 to 1.3",
+        "how much is lost?": "drop +4.0 points +1.0 to +7.0",
         "under each condition?": "PGD L∞, ε 8/255 75.0 % (60.0 to 85.0 %) 3",
         "and unchanged?": "unchanged images – 1.5",
         "on how many?": "Judged on 1 sample of demo.",
@@ -120,4 +122,5 @@ def test_an_evaluation_says_its_figures_in_per_cent_and_what_to_do_next(make_run
     }
     assert {question: answer for question, answer in answers.items() if answer not in text} == {}
     assert "difference" not in text
-    assert "| difference\\_knn | -5.0 (\\-10.0 to +1.0) |" in render_markdown(page)
+    assert "| difference\\_knn | -5.0 points (\\-10.0 to +1.0) |" in render_markdown(page)
+    assert "| p\\_value | 0.2 |" in render_markdown(page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from unshaken.core.part import CLEAN
@@ -62,15 +63,20 @@ def figure_cell(name: str, figure: dict[str, Any]) -> Cell:
     """
     if "points" in name or figure["interval"].startswith("newcombe"):
         return cells.points(figure)
+    if figure["interval"].endswith("no interval"):
+        return Cell(number(figure["value"]))
     if name.startswith("accuracy") or figure["interval"].startswith("clopper-pearson"):
         return cells.share(figure)
     return cells.value(figure)
 
 
 def _figure(name: str, record: EvaluationRecord) -> Cell:
-    """A figure of the record; the difference of two accuracies in points."""
+    """A figure of the record; the difference of two shares in points, which its text says."""
+    figure = record.figures[name]
     of_accuracies = name.replace("difference", "accuracy", 1) in record.figures and name.startswith("difference")
-    return figure_cell(f"{name} points" if of_accuracies else name, record.figures[name])
+    cell = figure_cell(f"{name} points" if of_accuracies else name, figure)
+    in_points = of_accuracies or figure["interval"].startswith("newcombe")
+    return replace(cell, text=f"{plain(cell.text)} points") if in_points else cell
 
 
 def _cell(column: str, value: Any) -> Cell | Text:
