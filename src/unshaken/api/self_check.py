@@ -92,7 +92,7 @@ def find_devices() -> list[str]:
 
 
 def self_check(device: str | None = None) -> list[RoomCheck]:
-    """Let every room work on devices, with the embedded networks and images; about five seconds a device on one core.
+    """Let every room work on devices, with the embedded networks and images; about eight seconds a device on two cores.
 
     A check holds if the figures have the property that the method promises, such as a lower accuracy under attack, and
     if they are the CPU's but for rounding. One or two methods of a room are tried, not all.

@@ -35,7 +35,7 @@ def doctor(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Show versions, devices and optional packages, and check every room on every device, five seconds each.
+    """Show versions, devices and optional packages, and check every room on every device, eight seconds each.
 
     A room does a little work with the embedded networks and images, whose figures must be plausible and, but for
     rounding, those of the CPU.
