@@ -163,7 +163,7 @@ def test_a_certifier_in_a_plan_stands_on_the_page(tmp_path):
     assert one["radii"][0]["certified_share"]["n"] == 40
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Certified robustness" in page
-    assert "crop selection 1" in page
+    assert "crop selection, severity 1" in page
 
 
 def condition(sizes, *, clean=0.8, attacked=()):
