@@ -25,7 +25,7 @@ class ObjectNet(FolderDataset):
     Args:
         root: the folder `images`.
         files: those of mapped classes.
-        names: folder to ImageNet classes, divided by `; `.
+        names: folder to ImageNet classes, divided by a semicolon and a space.
         options: of the SPEC.
     """
 
