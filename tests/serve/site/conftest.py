@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,19 @@ HOSTILE = "<script>alert('\"&</script>".replace("/", "")
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs on the same data, `a` and `deep/b`, with reports."""
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two runs on the same data, `a` and `deep/b`, with reports: to be copied, not written to."""
     folder = tmp_path_factory.mktemp("runs")
     for name, shift in (("a", 0.0), ("deep/b", 2.0)):
         run = write_run(folder / name, plan=PLAN, shift=shift, model_name=f"net {name}", model="demo", seed=1)
         write_report(run)
     return folder
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory, two_runs: Path) -> Path:
+    """A copy of the two runs, which a test may add jobs to."""
+    return Path(shutil.copytree(two_runs, tmp_path_factory.mktemp("runs"), dirs_exist_ok=True))
 
 
 @pytest.fixture

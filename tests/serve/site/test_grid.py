@@ -19,8 +19,8 @@ FOG, ALL = "fog-3", GridFilters()
 
 
 @pytest.fixture(scope="module")
-def run(folder):
-    return RunDir(folder / "a")
+def run(two_runs):
+    return RunDir(two_runs / "a")
 
 
 @pytest.fixture(scope="module")
