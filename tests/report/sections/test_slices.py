@@ -29,6 +29,7 @@ def test_figures_gates_page_and_queries(sliced):
     run, meta = sliced
     gates = ["slice[weather=night].accuracy >= 0.6", "slice[camera=0,weather=night,condition=fog-3].accuracy <= 0"]
     done = api.slices(run, ["weather", "weather*camera"], meta=meta, gates=gates)
+    assert run.read("report.md").decode().count("Points of accuracy by weather") == 2
     found = {(r["slicing"], r["part"], r["condition"]): r for r in done.summary["slices"]}
     assert len(found) == (2 + 4) * 2
     each = 1 - 0.05 / 12

@@ -222,7 +222,9 @@ def _by_condition(rows: Sequence[Row], contrasts: Sequence[_Contrast], titles: d
         "The two slices of one column that each condition costs most differently, in points of accuracy. They are "
         "apart where their intervals are, which hold together with those of all slices and conditions at 95 %."
     )
-    whole = [_costs(name, rows, titles) for name in dict.fromkeys(r["slicing"] for r in rows)]
+    parts = Counter(name for name, _ in {(r["slicing"], r["part"]) for r in rows})
+    several = [name for name in dict.fromkeys(r["slicing"] for r in rows) if parts[name] > 1]
+    whole = [_costs(name, rows, titles) for name in several]
     return [
         Heading("What each condition costs, by slice", "slices-by-condition", level=3),
         Table(caption, heads, lines),
