@@ -167,5 +167,5 @@ def test_no_other_code_splits_at_plus():
     found = {p.relative_to(root).as_posix() for p in root.glob("**/*.py") if 'split("+")' in p.read_text("utf-8")}
     assert found == {
         "unshaken/core/values.py", "unshaken/serve/score/options.py", "unshaken/explain/filters/filter_quality.py",
-        "unshaken/api/slices.py",
+        "unshaken/api/division.py",
     }  # fmt: skip

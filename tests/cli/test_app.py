@@ -109,7 +109,7 @@ def test_each_command_of_many_options_has_a_short_help():
 def test_every_option_of_a_run_in_python_is_one_here():
     shown = {option.name: option.default for option in build_command().commands["audit"].params}
     for name, (_, option) in declared().items():
-        assert shown[name] == (None if name == "gates" else option.default)
+        assert shown[name] == (option.default or None if name in ("gates", "slices") else option.default)
 
 
 def test_every_option_of_a_run_is_passed_on(unshaken, place, monkeypatch):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import binomtest, norm
 
+from unshaken import api
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.paired import tango
 from unshaken.report import build, check_gates, compare_runs
@@ -34,6 +35,28 @@ def test_a_paired_difference_is_the_one_counted_by_hand(make_run: Make) -> None:
     low, high = tango(12, 0, 48, level=1 - 0.05 / 3)
     assert (one["fog-3"].paired.difference.low, one["fog-3"].paired.difference.high) == (low, high)
     assert [c.verdict for c in result.conditions] == ["not shown", "worse", "worse"]
+
+
+def test_differences_by_slice_are_paired_and_one_family(make_run: Make, tmp_path: Path) -> None:
+    """In fog-3 the candidate loses samples 3 and 4 of every 8: the half `high`, of places 4 to 7, loses one in 4."""
+    before, after = make_run("before", plan=FOG, bad=False), make_run("after", plan=FOG, bad=False, shift=2.0)
+    lines = [f"dir/{i:03d}.png,{'high' if i % 8 >= 4 else 'low'},same" for i in range(48)]
+    (tmp_path / "meta.csv").write_text("\n".join(["id,place,all_alike", *lines]))
+    api.slices(before, ["place", "all_alike"], meta=tmp_path / "meta.csv")
+    (result,) = compare_runs([before, after]).runs
+    found = {(c.part, c.condition.id): c for c in result.slices}
+    assert set(found) == {(part, c) for part in ("high", "low") for c in ("clean", "fog-1", "fog-3")}
+    high, low = found["high", "fog-3"], found["low", "fog-3"]
+    assert (high.baseline.value, high.candidate.value) == (1.0, 0.75)
+    assert (low.baseline.value, low.candidate.value) == (0.25, 0.0)
+    assert (high.paired.lost, high.paired.gained, high.paired.n, high.paired.family) == (6, 0, 24, 6)
+    assert high.paired.p_value == binomtest(0, 6).pvalue
+    assert found["low", "fog-1"].verdict == "worse"  # 12 of 24 lost
+    kept = result.to_json()["slices"]
+    assert {(r["slicing"], r["verdict"]) for r in kept} == {("place", "worse"), ("place", "not shown")}
+    page = write_comparison(RunDir(tmp_path / "page"), compare_runs([before, after]))
+    assert "place = low" in RunDir(tmp_path / "page").read("compare.md").decode()
+    assert page.title
 
 
 def test_several_runs_are_one_family(make_run: Make) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 from torch import Tensor, nn
 
+from unshaken.api.division import Division, asked_division, write_division
 from unshaken.api.job import as_list, default_out, prepare_run
 from unshaken.api.options import check_options
 from unshaken.api.tracking import log_run, open_log
@@ -128,7 +129,8 @@ def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -
     out = str(options["out"] or default_out(None, data, plan))
     if options["gates"]:  # they are of the second run
         lines = load_plan(plan)
-        check_gates_planned(prepare_run(RunDir(out), "demo:standard", data, lines, options, [], "custom"), options)
+        job = prepare_run(RunDir(out), "demo:standard", data, lines, options, [], "custom")
+        check_gates_planned(job, options, asked_division(job.run, job.config, data, options))
     robust = run_plan(
         "demo:robust", data, plan, {**options, "out": f"{out}/robust", "gates": (), "baseline": None, "register": None}
     )
@@ -150,8 +152,10 @@ def run_plan(
     baseline, log = check_gates_early(options), open_log(options, model)
     plan_name = name or (plan if isinstance(plan, str) else "custom")
     job = prepare_run(run, model, data, load_plan(plan), options, related, plan_name)
-    check_gates_planned(job, options)
+    division = asked_division(run, job.config, data, options)
+    check_gates_planned(job, options, division)
     execute(job, resume=options["resume"], begin=partial(keep_gates, run, job.config.model_name, options))
+    write_division(run, division, shared=options["share"])
     made = make_report(run, baseline=baseline, gates=options["gates"])
     if log is not None:
         with one_by_one(run, LOG) if options["share"] else nullcontext():  # all processes log it in one run there
@@ -159,10 +163,12 @@ def run_plan(
     return Audit(run, made.summary, made.gates, made.page)
 
 
-def check_gates_planned(job: Job, options: Options) -> None:
+def check_gates_planned(job: Job, options: Options, division: Division | None) -> None:
     """Refuse a gate on what the run will not produce."""
     conditions = [c for step in job.steps() for c in step.conditions]
-    check_planned(options["gates"], job.config, conditions, labelled=job.dataset.labels is not None)
+    labelled = job.dataset.labels is not None
+    slices = division.planned(conditions) if division and labelled else ()
+    check_planned(options["gates"], job.config, conditions, labelled=labelled, slices=slices)
 
 
 def keep_gates(run: RunDir, name: str, options: Options, first: bool) -> None:

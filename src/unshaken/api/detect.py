@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.api.audit import LOG, Audit, check_gates_early, keep_gates
+from unshaken.api.division import asked_division, write_division
 from unshaken.api.job import as_list, choose_device, default_out, prepare_run
 from unshaken.api.options import check_options
 from unshaken.api.tracking import log_run, open_log
@@ -122,13 +123,16 @@ def screen_run(
     planned = planned_detection(labels, sets, [(entry.norm or "linf", eps) for entry in evasions for eps in entry.eps])
     conditions = [c for step in jobs[0].steps() for c in step.conditions]
     labelled = jobs[0].dataset.labels is not None
-    check_planned(options["gates"], jobs[0].config, conditions, labelled=labelled, detection=planned)
+    division = asked_division(jobs[0].run, jobs[0].config, data, options)
+    slices = division.planned(conditions) if division and labelled else ()
+    check_planned(options["gates"], jobs[0].config, conditions, labelled=labelled, detection=planned, slices=slices)
     jobs[0].config.inside.extend(inside)
     for job in jobs:
         asked = options if job is jobs[0] else {**options, "gates": (), "baseline": None}
         begin = partial(keep_gates, job.run, job.config.model_name, asked)
         execute(job, resume=options["resume"], begin=begin)
     _flag(jobs[0], found, missing if attacked else None)
+    write_division(jobs[0].run, division, shared=options["share"])
     return jobs[0].run
 
 

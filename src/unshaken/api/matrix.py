@@ -16,6 +16,7 @@ from typing import Any, Unpack
 from torch import nn
 
 from unshaken.api.audit import check_gates_planned, run_plan
+from unshaken.api.division import asked_division, write_division
 from unshaken.api.job import choose_device, prepare_run
 from unshaken.api.options import check_options
 from unshaken.core.consent import of_arguments, refuse_code
@@ -59,8 +60,8 @@ FILES = (NAME, TABLE, f"{PAGE}.html", f"{PAGE}.md", "run.lock")
 """In the folder of a matrix, beside the folders of its models."""
 CALL = ("out", "resume", "part", "engine", "download")
 """Options of a call, which a file does not have."""
-UNRECORDED = (*CALL, "gates", "track")
-"""Options that `matrix.json` does not keep: gates stand in the runs, and the address of a service may hold a secret."""
+UNRECORDED = (*CALL, "gates", "track", "slices", "meta")
+"""Options that `matrix.json` does not keep: gates and slices stand in the runs, an address may hold a secret."""
 REFUSED = {
     "name": "models have their names from `models`",
     "baseline": "a baseline is one run, and the cells are of several models",
@@ -435,9 +436,13 @@ class _Compute:
         plan_name = plan if isinstance(plan, str) else "custom"
         job = prepare_run(run, model, dataset, load_plan(plan), options, [], plan_name)
         check_same(run, read_config(run), job.config)
-        if cell.gates and cell.gates != read_gates(run).asked:
-            check_gates_planned(job, options)
-            make_report(run, gates=cell.gates)
+        division, gates = asked_division(run, job.config, dataset, options), cell.gates
+        if gates == read_gates(run).asked:
+            gates = ()
+        if gates or division:
+            check_gates_planned(job, {**options, "gates": gates}, division)
+            write_division(run, division, shared=False)
+            make_report(run, gates=gates)
 
     def _open(self, name: str) -> Dataset:
         """A data set with the images that are decoded already; those of another one are let go."""

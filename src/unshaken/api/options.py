@@ -43,11 +43,15 @@ def check_options(*, records: Sequence[str] = RUN_RECORDS, **given: Unpack[Optio
             f"register {options['register']!r}: each process of a shared run would register a version; leave it away, "
             "and register at the end by the same command with --resume and without --share"
         )
+    if isinstance(options["slices"], str):
+        options["slices"] = (options["slices"],)
     if options["part"] is not None:
         parse_part(options["part"])
-        whole = {name: options[name] for name in ("gates", "baseline", "track", "register")}
+        whole = {name: options[name] for name in ("gates", "baseline", "track", "register", "slices", "meta")}
+        further = dict.fromkeys(("gates", "baseline"), "give it to unshaken merge")
+        further |= dict.fromkeys(("slices", "meta"), "divide the merged run by unshaken slices")
         for key in (key for key, value in whole.items() if value):
-            last = "give it to unshaken merge" if key in ("gates", "baseline") else "leave it away"
+            last = further.get(key, "leave it away")
             raise ParameterError(
                 f"{key.rstrip('s')} is for a whole run, and part {options['part']} computes only a part of one: {last}"
             )

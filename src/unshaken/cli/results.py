@@ -105,13 +105,11 @@ def slices(
         list[str] | None,
         Option(
             "Columns that divide the images, such as brightness, size:32+96 or weather*brightness. May be repeated. "
-            "Default: class, all properties, and all columns of --meta.",
+            "Default: all, that is class, all properties, and all columns of --meta.",
             "COLUMN,COLUMN",
         ),
     ] = None,
-    meta: Annotated[
-        str | None, Option("Table of further columns with a column 'id': .csv, .jsonl or .parquet.", "FILE")
-    ] = None,
+    meta: Annotated[str | None, OWN["meta"]] = None,
     data: Annotated[
         str | None,
         Option("Images of the run. Default: those of its record.", "SPEC", complete=complete_data, read=check_data),
@@ -126,8 +124,7 @@ def slices(
     """
     from unshaken import api
 
-    columns = [column.strip() for text in by or () for column in text.split(",") if column.strip()]
-    done = api.slices(directory, columns, meta=meta, data=data, gates=gate or (), download=download)
+    done = api.slices(directory, by or (), meta=meta, data=data, gates=gate or (), download=download)
     return show_run(session, done, json)
 
 

@@ -217,6 +217,20 @@ class Options(TypedDict, total=False):
             word=("all", -1), panel="Run", default=20,
         ),
     ]  # fmt: skip
+    slices: Annotated[
+        Sequence[str],
+        Option(
+            "Columns that divide the images: accuracy by slice, e.g. 'brightness,class*size:32+96'; all for every one. "
+            "See 'unshaken slices --help'.",
+            "COLUMN,COLUMN", panel="Slices", default=(),
+        ),
+    ]  # fmt: skip
+    meta: Annotated[
+        str | Path | None,
+        Option(
+            "Table of further columns with a column 'id': .csv, .jsonl or .parquet.", "FILE", panel="Slices"
+        ),
+    ]  # fmt: skip
     gates: Annotated[
         Sequence[str],
         Option(

@@ -18,6 +18,7 @@ from unshaken.report.effective import RobustnessGroup, effective_robustness
 from unshaken.report.gates.kept import KeptGates, read_gates
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
+from unshaken.report.read.slices import read_slices
 from unshaken.report.read.tasks import paired_maps, paired_mious
 from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir, consistent
@@ -53,6 +54,33 @@ class ConditionComparison:
             return "worse"
         return "better" if self.paired.improved() else NOT_SHOWN
 
+    def figures(self) -> dict[str, Any]:
+        """Give the figures and the verdict as `compare.json` holds them."""
+        return {
+            "baseline": self.baseline.to_json(),
+            "candidate": self.candidate.to_json(),
+            "difference": self.paired.difference.to_json(),
+            "lost": self.paired.lost,
+            "gained": self.paired.gained,
+            "p_value": self.paired.p_value,
+            "p_adjusted": self.paired.p_adjusted,
+            "family": self.paired.family,
+            "verdict": self.verdict,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SliceComparison(ConditionComparison):
+    """The same on the samples of one slice.
+
+    Args:
+        slicing: the column that divides the samples.
+        part: the slice.
+    """
+
+    slicing: str
+    part: str
+
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
@@ -69,6 +97,8 @@ class RunComparison:
         only_candidate: conditions that the baseline lacks.
         notes: what a reader should know, such as another seed.
         measure: what is compared.
+        slices: of classifiers, every slice under every condition, by the slices of the candidate, else of the baseline;
+            their intervals hold together as a family of their own.
     """
 
     baseline: str
@@ -81,6 +111,7 @@ class RunComparison:
     only_candidate: tuple[str, ...]
     notes: tuple[str, ...]
     measure: str = "accuracy"
+    slices: tuple[SliceComparison, ...] = ()
 
     @property
     def test(self) -> str:
@@ -113,15 +144,7 @@ class RunComparison:
                     "severity": c.condition.severity,
                     "eps": c.condition.eps,
                     "norm": c.condition.norm,
-                    "baseline": c.baseline.to_json(),
-                    "candidate": c.candidate.to_json(),
-                    "difference": c.paired.difference.to_json(),
-                    "lost": c.paired.lost,
-                    "gained": c.paired.gained,
-                    "p_value": c.paired.p_value,
-                    "p_adjusted": c.paired.p_adjusted,
-                    "family": c.paired.family,
-                    "verdict": c.verdict,
+                    **c.figures(),
                 }
                 for c in self.conditions
             ],
@@ -129,6 +152,9 @@ class RunComparison:
             "only_candidate": list(self.only_candidate),
             "notes": list(self.notes),
             "measure": self.measure,
+            "slices": [
+                {"slicing": c.slicing, "part": c.part, "condition": c.condition.id, **c.figures()} for c in self.slices
+            ],
         }
 
 
@@ -184,11 +210,14 @@ def compare_runs(
         pairs = [compare_frames(*first, *other) for other in read[1:]]
         paired = {(i, c.condition.id): c.paired for i, pair in enumerate(pairs) for c in pair.conditions}
         corrected = simultaneous(paired)
+        every = [one for pair in pairs for one in pair.slices]
+        together = iter(simultaneous(dict(enumerate(one.paired for one in every))).values())
         return Comparisons(
             tuple(
                 replace(
                     pair,
                     conditions=tuple(replace(c, paired=corrected[i, c.condition.id]) for c in pair.conditions),
+                    slices=tuple(replace(c, paired=next(together)) for c in pair.slices),
                 )
                 for i, pair in enumerate(pairs)
             ),
@@ -259,6 +288,11 @@ def compare_frames(
         only_candidate=tuple(c for j in own if (c := new.conditions[j].id) not in places),
         notes=(*_sample_notes(((baseline, old), (candidate, new)), paired), *_notes(before, after, new, differing)),
         measure=MEASURED.get(after.task, "accuracy"),
+        slices=()
+        if rows is None
+        else _paired_slices(
+            (baseline, old), (candidate, new), rows, [(places[new.conditions[j].id], j) for j in shared]
+        ),
     )
 
 
@@ -359,6 +393,39 @@ def _paired_accuracy(
         raise ParameterError(f"no sample is in both runs, of {len(frames[0].ids)} and {len(frames[1].ids)}")
     first, second = a[both] == 1, b[both] == 1
     return accuracy(first), accuracy(second), compare(first, second)
+
+
+def _paired_slices(
+    before: tuple[RunDir, Frame],
+    after: tuple[RunDir, Frame],
+    rows: tuple[Rows, Rows],
+    shared: Sequence[tuple[int, int]],
+) -> tuple[SliceComparison, ...]:
+    """Both accuracies in every slice under the conditions of both runs, by the slices of the second, else of the first.
+
+    Args:
+        before: the first run and its outcomes.
+        after: the second.
+        rows: of the samples of both, in each.
+        shared: the places of each condition of both, in each.
+    """
+    (_, old), (_, new) = before, after
+    side = 1 if (slicings := read_slices(*after)) else 0
+    found: dict[tuple[str, str, int], tuple[Figure, Figure, Comparison]] = {}
+    for one in slicings or read_slices(*before):
+        codes = one.codes[rows[side]]
+        if len(np.unique(codes[codes >= 0])) < 2:  # one slice is all images
+            continue
+        for k, part in enumerate(one.parts):
+            for i, j in shared:
+                a, b = old.right[rows[0], i][codes == k], new.right[rows[1], j][codes == k]
+                if ((a >= 0) & (b >= 0)).any():
+                    found[one.name, part, j] = _paired_accuracy(a, b, (old, new))
+    paired = simultaneous({key: comparison for key, (_, _, comparison) in found.items()})
+    return tuple(
+        SliceComparison(new.conditions[j], first, second, paired[slicing, part, j], slicing, part)
+        for (slicing, part, j), (first, second, _) in found.items()
+    )
 
 
 def companion_runs(run: RunDir, config: RunConfig) -> list[RunDir]:

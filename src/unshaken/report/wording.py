@@ -155,3 +155,15 @@ def name_of(condition: Condition) -> str:
     if condition.id == CLEAN.id:
         return "unchanged images"
     return condition_name({"condition": condition.id, **asdict(condition)})
+
+
+def slice_name(slicing: str, part: str) -> str:
+    """A slice as gates write it.
+
+    >>> slice_name("weather*size", "night*below 32")
+    'weather = night, size = below 32'
+    """
+    names, parts = slicing.split("*"), part.split("*")
+    if len(names) != len(parts):
+        return f"{slicing} = {part}"
+    return ", ".join(f"{name} = {own}" for name, own in zip(names, parts, strict=True))

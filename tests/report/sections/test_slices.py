@@ -29,6 +29,7 @@ def test_figures_gates_page_and_queries(sliced):
     run, meta = sliced
     gates = ["slice[weather=night].accuracy >= 0.6", "slice[camera=0,weather=night,condition=fog-3].accuracy <= 0"]
     done = api.slices(run, ["weather", "weather*camera"], meta=meta, gates=gates)
+    assert run.read("report.md").decode().count("Points of accuracy by weather") == 2
     found = {(r["slicing"], r["part"], r["condition"]): r for r in done.summary["slices"]}
     assert len(found) == (2 + 4) * 2
     each = 1 - 0.05 / 12
@@ -42,7 +43,9 @@ def test_figures_gates_page_and_queries(sliced):
     assert [(g.text, g.held) for g in done.gates] == [(gates[0], False), (gates[1], True)]
     assert "slice[weather=night].accuracy" in run.read("junit.xml").decode()
     page = run.read("report.html").decode()
-    assert "weather = night" in page
+    wanted = "Where weather = night, camera = 1, fog, severity 3 costs 100.0 points; where weather = night, camera = 0,"
+    assert f"{wanted} it costs 0.0." in run.read("report.md").decode()
+    assert "What each condition costs, by slice" in page
     weak = done.summary["weak_slices"][0]
     assert weak["slice"] == "weather = night"
     assert weak["confirmed"]
@@ -113,7 +116,7 @@ def test_wrong_gates_are_refused(sliced, gate, message):
 
 def test_a_run_without_slices_says_how_to_make_them(sliced):
     run, _ = sliced
-    with pytest.raises(ParameterError, match="make them with 'unshaken slices'"):
+    with pytest.raises(ParameterError, match="make them with --slices or 'unshaken slices'"):
         make_report(run, gates=["slice[weather=night].accuracy >= 0.5"])
 
 

@@ -227,7 +227,7 @@ def figures_of_slices(gate: Gate, summary: dict[str, Any]) -> Named:
     """
     shown, rows = shown_gate(gate.text), summary["slices"]
     if not rows:
-        raise ParameterError(f"gate {shown}: this run has no slices; make them with 'unshaken slices'")
+        raise ParameterError(f"gate {shown}: this run has no slices; make them with --slices or 'unshaken slices'")
     chosen = [(key, str(value)) for key, value in gate.selection if key != "condition"]
     condition = dict(gate.selection).get("condition", "clean")
     orders = (chosen, chosen[::-1])

@@ -34,6 +34,7 @@ def check_planned(
     *,
     labelled: bool,
     detection: Sequence[dict[str, Any]] = (),
+    slices: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Refuse a gate on a condition or figure that a run will not produce.
 
@@ -46,6 +47,7 @@ def check_planned(
         conditions: that it will have.
         labelled: whether its data has labels.
         detection: see `planned_detection`; empty for a run without detectors.
+        slices: the part `slices` of `summary.json` as it will be; empty for a run without slices.
 
     Raises:
         ParameterError: there will be no such figure; with near names.
@@ -55,7 +57,7 @@ def check_planned(
     if not read:
         return
     made_up = rehearse(config, conditions, labelled=labelled, radii=asked_radii(read))
-    summary = {**made_up, "detection": list(detection)}
+    summary = {**made_up, "detection": list(detection), "slices": list(slices)}
     for gate in read:
         check_gate(gate, summary)
 

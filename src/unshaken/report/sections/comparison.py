@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from typing_extensions import override
@@ -80,9 +81,53 @@ def comparison_blocks(comparison: RunComparison, *, brief: bool = False) -> tupl
         if names
     ]
     table = Table(caption, heads, rows, brief=brief)
-    return (table, *(Prose(f"Note: {n}.", "small", brief=brief) for n in (*comparison.notes, *notes)))
+    noted = (Prose(f"Note: {n}.", "small", brief=brief) for n in (*comparison.notes, *notes))
+    return (table, *noted, *_slice_blocks(comparison, brief=brief))
 
 
+def _slice_blocks(comparison: RunComparison, *, brief: bool) -> list[Block]:
+    """How many slices became better or worse, and those that changed most."""
+    if not comparison.slices:
+        return []
+    counts = Counter(c.verdict for c in comparison.slices)
+    text = (
+        f"By slice and condition: {counts['worse']} worse and {counts['better']} better of "
+        f"{len(comparison.slices):,} differences."
+    )
+    largest = sorted(comparison.slices, key=lambda c: (c.verdict not in VERDICTS, -abs(c.paired.difference.value)))
+    shown = sorted(largest[:SLICES], key=lambda c: c.paired.difference.value)
+    heads = cells.columns(
+        "slice",
+        "condition",
+        comparison.baseline_name,
+        comparison.candidate_name,
+        "difference",
+        cells.aside("p (adjusted)"),
+        "images",
+        "verdict",
+    )
+    rows = tuple(
+        (
+            wording.slice_name(c.slicing, c.part),
+            wording.name_of(c.condition),
+            wording.percent(c.baseline.value),
+            wording.percent(c.candidate.value),
+            cells.points(c.paired.difference.to_json()),
+            f"{c.paired.p_adjusted:.2g}",
+            str(c.paired.n),
+            VERDICTS.get(c.verdict) or Span(c.verdict, "soft"),
+        )
+        for c in shown
+    )
+    caption = (
+        f"The {len(shown)} largest differences by slice of {len(comparison.slices):,}, in points; those that "
+        "are better or worse come before others. The intervals of all slices and conditions hold together at 95 %."
+    )
+    return [Prose(text, brief=brief), Table(caption, heads, rows, brief=brief)]
+
+
+SLICES = 10
+"""Differences by slice in a table."""
 VERDICTS = {"better": Span("▲ better", "good"), "worse": Span("▼ worse", "bad")}
 
 

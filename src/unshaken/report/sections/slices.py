@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from typing_extensions import override
@@ -19,6 +20,8 @@ from unshaken.report.sections import Report, Section, SectionFigures, Source
 
 FEW = 20
 """Slices shown at once."""
+NAMED = 3
+"""Slices named where there is little room."""
 FIGURE = {"$ref": "#/$defs/figure_or_null"}
 _TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
 
@@ -105,19 +108,20 @@ class Slices(Section):
         clean = sorted((r for r in rows if r["condition"] == "clean"), key=lambda r: float(r["accuracy"]["high"]))
         titles = {c["condition"]: wording.condition_name(c) for c in report.data["conditions"]}
         lines = [_line(r, rows, titles) for r in clean]
+        contrasts = _contrasts(rows, titles)
         changed = any(r["drop"] for r in rows)
         heads = cells.columns("slice", "accuracy", *(("costs most", "points") if changed else ()), "images")
         caption = (
             "Accuracy on unchanged images, first the slices whose interval ends lowest; the condition that costs most "
             "in each, and the points that it costs. The intervals of all slices and conditions hold together at 95 %."
         )
-        found: list[Block] = [Heading("Slices", "slices", "Slices")]
-        if text := _contrast(rows, titles):
-            found.append(Prose(text))
+        found: list[Block] = [Heading("Slices", "slices", "Slices"), Prose(_weakest(clean), brief=True)]
+        if apart := [one for one in contrasts if one.apart]:
+            found.append(Prose(f"{apart[0].sentence()} Of the slices of one column these differ most.", brief=True))
         found.append(Table(caption, heads, tuple(lines[:FEW])))
         if lines[FEW:]:
             found.append(Details(f"The other {len(lines) - FEW} slices", (Table(caption, heads, tuple(lines[FEW:])),)))
-        return [*found, *_weak(report)]
+        return [*found, *_by_condition(rows, contrasts, titles), *_weak(report)]
 
 
 def _line(row: Row, rows: Sequence[Row], titles: dict[str, str]) -> tuple[Any, ...]:
@@ -133,36 +137,120 @@ def _line(row: Row, rows: Sequence[Row], titles: dict[str, str]) -> tuple[Any, .
 
 
 def _title(row: Row) -> str:
-    """A slice as gates write it: `weather = night, size = below 32`."""
-    names, parts = row["slicing"].split("*"), row["part"].split("*")
-    if len(names) != len(parts):
-        return f"{row['slicing']} = {row['part']}"
-    return ", ".join(f"{name} = {part}" for name, part in zip(names, parts, strict=True))
+    return wording.slice_name(row["slicing"], row["part"])
 
 
-def _contrast(rows: Sequence[Row], titles: dict[str, str]) -> Text:
-    """The two slices of one column that a condition costs most differently, where their intervals are apart."""
-    best: tuple[float, Row, Row] | None = None
-    columns: dict[tuple[str, str], list[Row]] = {}
+def _weakest(clean: Sequence[Row]) -> str:
+    """The slices whose interval ends lowest, in a sentence; columns of one slice are left out."""
+    parts = Counter(r["slicing"] for r in clean)
+    several = [r for r in clean if parts[r["slicing"]] > 1] or list(clean)
+    named = [
+        f"{_title(r)} ({wording.percent(r['accuracy']['value'])}, {wording.span(r['accuracy'])})"
+        for r in several[:NAMED]
+    ]  # fmt: skip
+    which = f"Lowest of {len(several)} slices, by the upper end of the interval" if len(several) > NAMED else "Slices"
+    return f"{which}, on unchanged images: {cells.listed(named)}."
+
+
+class _Contrast(NamedTuple):
+    """The two slices of one column that a condition costs most differently.
+
+    Args:
+        condition: its title.
+        most: the slice that it costs most.
+        least: the slice that it costs least.
+    """
+
+    condition: str
+    most: Row
+    least: Row
+
+    @property
+    def points(self) -> float:
+        """By how much the costs differ."""
+        return 100 * (float(self.least["drop"]["value"]) - float(self.most["drop"]["value"]))
+
+    @property
+    def apart(self) -> bool:
+        """Whether the intervals of the two costs are apart."""
+        return bool(self.most["drop"]["high"] < self.least["drop"]["low"])
+
+    def sentence(self) -> str:
+        """Both costs in words: `Where weather = night, fog costs 31.0 points; where weather = day, it costs 9.0.`."""
+        costs, other = (0.0 - 100 * float(r["drop"]["value"]) for r in (self.most, self.least))
+        less = f"costs {other:.1f}" if other >= 0 else f"gains {-other:.1f}"
+        return (
+            f"Where {_title(self.most)}, {self.condition} costs {costs:.1f} points; where {_title(self.least)}, it "
+            f"{less}."
+        )
+
+
+def _contrasts(rows: Sequence[Row], titles: dict[str, str]) -> list[_Contrast]:
+    """Each condition's clearest contrast, of intervals that are apart where there are such; the largest first."""
+    columns: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         if row["drop"]:
-            columns.setdefault((row["slicing"], row["condition"]), []).append(row)
-    for own in columns.values():
-        low = min(own, key=lambda r: float(r["drop"]["value"]))
-        high = max(own, key=lambda r: float(r["drop"]["value"]))
-        apart = float(high["drop"]["value"]) - float(low["drop"]["value"])
-        if low["drop"]["high"] < high["drop"]["low"] and (best is None or apart > best[0]):
-            best = apart, low, high
-    if best is None:
-        return ""
-    _, low, high = best
-    name = titles.get(low["condition"], low["condition"])
-    costs, other = (-100 * float(r["drop"]["value"]) for r in (low, high))
-    less = f"costs {other:.1f}" if other >= 0 else f"gains {-other:.1f}"
-    return (
-        f"Where {_title(low)}, {name} costs {costs:.1f} points; where {_title(high)}, it {less}. Of the slices of one "
-        "column these differ most."
+            columns.setdefault(row["condition"], {}).setdefault(row["slicing"], []).append(row)
+    found = []
+    for name, own in columns.items():
+        title, pairs = titles.get(name, name), list[_Contrast]()
+        for parts in own.values():
+            ordered = sorted(parts, key=lambda r: float(r["drop"]["value"]))
+            if len(ordered) > 1:
+                pairs.append(_Contrast(title, ordered[0], ordered[-1]))
+        if pairs:
+            found.append(max(pairs, key=lambda one: (one.apart, one.points)))
+    return sorted(found, key=lambda one: -one.points)
+
+
+def _by_condition(rows: Sequence[Row], contrasts: Sequence[_Contrast], titles: dict[str, str]) -> list[Block]:
+    """What each condition costs in the slices: the clearest contrast of each, and all costs behind a title."""
+    if not contrasts:
+        return []
+    heads = (
+        Column("condition", number=False), Column("costs most where", number=False), Column("points"),
+        Column("and least where", number=False), Column("points"), Column("apart", number=False),
+    )  # fmt: skip
+    lines = tuple(
+        cells.line(
+            one.condition, _title(one.most), cells.points(one.most["drop"]), _title(one.least),
+            cells.points(one.least["drop"]), "yes" if one.apart else "not shown",
+        )
+        for one in contrasts
+    )  # fmt: skip
+    caption = (
+        "The two slices of one column that each condition costs most differently, in points of accuracy. They are "
+        "apart where their intervals are, which hold together with those of all slices and conditions at 95 %."
     )
+    parts = Counter(name for name, _ in {(r["slicing"], r["part"]) for r in rows})
+    several = [name for name in dict.fromkeys(r["slicing"] for r in rows) if parts[name] > 1]
+    whole = [_costs(name, rows, titles) for name in several]
+    return [
+        Heading("What each condition costs, by slice", "slices-by-condition", level=3),
+        Table(caption, heads, lines),
+        Details("All costs by slice and condition", tuple(whole)),
+    ]
+
+
+def _costs(slicing: str, rows: Sequence[Row], titles: dict[str, str]) -> Table:
+    """What every condition costs in each slice of a column, coloured by the cost."""
+    own = [r for r in rows if r["slicing"] == slicing and r["drop"]]
+    names = list(dict.fromkeys(r["condition"] for r in own))
+    at = {(r["part"], r["condition"]): r["drop"] for r in own}
+    lines = []
+    for part in dict.fromkeys(r["part"] for r in own):
+        found: list[Cell | Text] = []
+        for name in names:
+            drop = at.get((part, name))
+            if drop is None:
+                found.append("")
+                continue
+            shown = cells.points(drop)
+            text = f"{titles.get(name, name)}, {slicing} = {part}: {shown.text} ({shown.interval})"
+            found.append(Cell(shown.text, heat=round(max(0.0, -drop["value"]), 3), title=text))
+        lines.append((part, *found))
+    heads = cells.columns(slicing, *(titles.get(name, name) for name in names))
+    return Table(f"Points of accuracy by {slicing}; intervals are in summary.json.", heads, tuple(lines), "heat")
 
 
 def _weak(report: Report) -> list[Block]:
@@ -190,7 +278,11 @@ def _weak(report: Report) -> list[Block]:
         f"were measured on the other half: {confirmed} of them {'is' if confirmed == 1 else 'are'} confirmed. The "
         "chance that any slice is confirmed which is not worse than the other images is 5 % at most."
     )
-    return [heading, Prose(text), Table("Slices found, as they are on the other half of the images.", heads, lines)]
+    return [
+        heading,
+        Prose(text, brief=True),
+        Table("Slices found, as they are on the other half of the images.", heads, lines),
+    ]
 
 
 section = Slices()

@@ -1,0 +1,198 @@
+"""Columns of a run's samples, from its data and from a file of metadata, and the slices that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from unshaken.core.consent import refuse_code
+from unshaken.core.errors import DataError, ParameterError, did_you_mean
+from unshaken.core.numbers import parse_number, shorten
+from unshaken.core.options import Options
+from unshaken.core.part import CLEAN, Condition
+from unshaken.core.progress import track
+from unshaken.data import BadSample, Dataset, DataSource, as_dataset
+from unshaken.data.properties import find_property, measure_image, property_names
+from unshaken.data.sample_metadata import read_metadata
+from unshaken.measure.slices import Slicing, cross_slices, cut_column
+from unshaken.report.read.slices import SLICES
+from unshaken.run.local import one_by_one
+from unshaken.store.config import RunConfig
+from unshaken.store.lock import locked
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import schema_of
+
+CLASS = "class"
+"""The column of the names of the samples' classes."""
+ALL = "all"
+"""Stands for every column."""
+WORK = "slices"
+"""The lease of the work that writes the slices of a shared run."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Division:
+    """The samples of a run, divided by columns.
+
+    Args:
+        slicings: one for each column, or two crossed.
+        table: their rows, as the table `slices` of a run directory holds them.
+    """
+
+    slicings: tuple[Slicing, ...]
+    table: pa.Table
+
+    def write(self, run: RunDir) -> None:
+        """Write the rows, in the place of those of an earlier division."""
+        run.write_rows(self.table, "slices", "all", 0)
+
+    def planned(self, conditions: Iterable[Condition]) -> list[dict[str, Any]]:
+        """The part `slices` of `summary.json` as it will be, with made-up figures."""
+        some = {"value": 0.5, "low": 0.5, "high": 0.5, "n": 1, "interval": ""}
+        names = [CLEAN.id, *(c.id for c in conditions)]
+        return [
+            {"slicing": one.name, "part": one.parts[k], "condition": name, "accuracy": some, "drop": None}
+            for one in self.slicings
+            for k in np.unique(one.codes[one.codes >= 0]).tolist()
+            for name in names
+        ]
+
+
+def divide(
+    run: RunDir,
+    config: RunConfig,
+    data: DataSource | None,
+    by: str | Sequence[str],
+    *,
+    meta: str | Path | None = None,
+    download: bool = False,
+) -> Division:
+    """Divide the samples of a run by columns of its data and of a file.
+
+    Args:
+        run: its directory.
+        config: of the run.
+        data: its data; None for what its record names.
+        by: columns, as of `unshaken.api.slices`.
+        meta: a table with a column `id`.
+        download: allow the data to be fetched from their own source.
+
+    Raises:
+        ParameterError: the run is none of a classifier, or a column is not known or cannot be cut.
+        DataError: the data or the metadata cannot be read, or lack samples of the run.
+    """
+    if config.task != "classification":
+        raise ParameterError(f"slices are of runs of classifiers, and this is one of {config.task}")
+    ids = list(config.ids)
+    known = {} if meta is None else read_metadata(meta, ids)
+    asked = _parse(by, known)
+    names = list(dict.fromkeys(name for one in asked for name, _ in one))
+    measured = [name for name in names if name not in known and name != CLASS]
+    if measured or CLASS in names:
+        if data is None:
+            refuse_code(config.data, str(run))
+            if config.data.startswith("<"):
+                raise DataError(f"{run}: its data was an object of Python; give it again as data")
+        dataset = as_dataset(config.data if data is None else data, download=download)
+        known = {**_of_data(dataset, ids, measured), **known}
+    found = []
+    for one in asked:
+        parts = [cut_column(name, known[name], borders) for name, borders in one]
+        found.append(parts[0] if len(parts) == 1 else cross_slices(*parts))
+    return Division(tuple(found), _table(ids, found, known))
+
+
+def asked_division(run: RunDir, config: RunConfig, data: DataSource, options: Options) -> Division | None:
+    """The division that the options of a run ask for; None where they ask for none.
+
+    Raises:
+        ParameterError, DataError: as of `divide`.
+    """
+    if not options["slices"] and options["meta"] is None:
+        return None
+    return divide(run, config, data, options["slices"], meta=options["meta"], download=options["download"])
+
+
+def write_division(run: RunDir, division: Division | None, *, shared: bool) -> None:
+    """Write the division of a run that has all its rows.
+
+    Args:
+        run: its directory.
+        division: None for none; an earlier one stays.
+        shared: whether other processes work on the run.
+    """
+    if division is not None:
+        with one_by_one(run, WORK) if shared else locked(run):
+            division.write(run)
+
+
+def _parse(by: str | Sequence[str], known: dict[str, list[Any]]) -> list[list[tuple[str, list[float]]]]:
+    """Each slicing's one or two columns with their borders."""
+    every = [*known, *(name for name in (*property_names(), CLASS) if name not in known)]
+    texts = [text.strip() for given in ([by] if isinstance(by, str) else by) for text in given.split(",")]
+    found = []
+    for text in every if texts in ([], [ALL]) else filter(None, texts):
+        parts = text.split("*")
+        if len(parts) > 2:
+            raise ParameterError(f"slices by {text!r}: two columns may cross, not {len(parts)}")
+        one = []
+        for part in parts:
+            name, _, borders = (p.strip() for p in part.partition(":"))
+            if name not in every:
+                name = next((s for s in every if s == name.replace("-", "_")), name)
+            if name not in every:
+                raise ParameterError(f"slices by {text!r}: no column {name!r}; {did_you_mean(name, every)}")
+            one.append((name, [parse_number(b, f"slices by {text!r}") for b in filter(None, borders.split("+"))]))
+        if len(one) == 2 and one[0][0] == one[1][0]:
+            raise ParameterError(f"slices by {text!r}: a column does not cross itself")
+        if one in found:
+            raise ParameterError(f"slices by {text!r} are asked for twice")
+        found.append(one)
+    return found
+
+
+def _of_data(dataset: Dataset, ids: Sequence[str], measured: Sequence[str]) -> dict[str, list[Any]]:
+    """Class and measured properties of samples; None for those that cannot be read."""
+    rows = {name: row for row, name in enumerate(dataset.ids)}
+    missing = [name for name in ids if name not in rows]
+    if missing:
+        raise DataError(
+            f"{dataset.options.spec} lacks {len(missing):,} of the run's {len(ids):,} samples, such as "
+            f"{shorten(missing[0])}: is it the same data?"
+        )
+    found: dict[str, list[Any]] = {name: [None] * len(ids) for name in (*measured, CLASS)}
+    properties = [find_property(name) for name in measured]
+    with track("properties of images", len(ids)) as task:
+        for place, name in enumerate(ids):
+            row = rows[name]
+            if dataset.labels is not None and dataset.labels.ndim == 1 and dataset.labels[row] >= 0:
+                label = int(dataset.labels[row])
+                found[CLASS][place] = dataset.classes[label] if label < len(dataset.classes) else str(label)
+            if properties:
+                try:
+                    values = measure_image(dataset.read(row), properties)
+                except BadSample:
+                    values = {}
+                for key, value in values.items():
+                    found[key][place] = value
+            task.advance(1)
+    return found
+
+
+def _table(ids: Sequence[str], found: Sequence[Slicing], known: dict[str, list[Any]]) -> pa.Table:
+    """The rows of all slicings; a sample without a value has none."""
+    columns: dict[str, list[Any]] = {name: [] for name in SLICES}
+    for one in found:
+        values = known.get(one.name, ())
+        for row in np.flatnonzero(one.codes >= 0).tolist():
+            value = values[row] if values else None
+            place = int(one.codes[row])
+            number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+            for name, cell in zip(SLICES, (ids[row], one.name, one.parts[place], place, number), strict=True):
+                columns[name].append(cell)
+    return pa.table(columns, schema=schema_of("slices"))
