@@ -212,6 +212,7 @@ def test_a_password_in_the_address_is_refused():
     assert "secret@" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_a_killed_audit_goes_on_without_a_repeated_query(server, pixels, tmp_path):
     server.spoil, server.after = (lambda answer: None), 20
     options = {"batch_size": 4, "device": "cpu", "workers": 1}

@@ -63,8 +63,8 @@ class HttpNet(nn.Module):
         for start in range(0, len(places), batch):
             part = places[start : start + batch]
             self._check_budget(len(part))
-            rows = self._ask(pixels[part], known)
-            found = {keys[n]: row for n, row in zip(part, rows, strict=True)}
+            asked = self._ask(pixels[part], known)
+            found = {keys[n]: row for n, row in zip(part, asked, strict=True)}
             self._kept.add(found)
             known |= found
         width = self._classes or len(next(iter(known.values()), b"")) // 4
