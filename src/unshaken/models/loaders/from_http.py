@@ -126,8 +126,8 @@ def load(spec: ModelSpec) -> Classifier:
         names = names or given
     if template.output == "labels" and not names:
         raise ParameterError(f"model {str(spec)!r} answers with labels: say how many classes there are by ?classes=K")
-    said = json.dumps([address, template.model_dump(mode="json"), spec.options.get("revision", ""), len(names)])
-    digest = hashlib.sha256(said.encode()).hexdigest()
+    identity = json.dumps([address, template.model_dump(mode="json"), spec.options.get("revision", ""), len(names)])
+    digest = hashlib.sha256(identity.encode()).hexdigest()
     net = HttpNet(client, template, KeptAnswers(digest), classes=len(names))
     mark_source(net, digest)
     return Classifier(net, classes=names, view=view, differentiable=False, name=address)

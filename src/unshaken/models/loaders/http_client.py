@@ -14,7 +14,8 @@ from typing import Any
 
 from typing_extensions import override
 
-from unshaken.core.errors import ModelError
+from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.numbers import parse_number
 from unshaken.core.texts import first_line
 
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -152,5 +153,9 @@ def _refused(error: urllib.error.HTTPError) -> tuple[str, float]:
     except (ValueError, AttributeError):
         pass
     after = error.headers.get("Retry-After", "") if error.headers else ""
-    said = f": {' '.join(text.split())[:200]}" if text else ""
-    return f"answers {error.code} {error.reason}{said}", float(after) if after.isdecimal() else 0.0
+    try:
+        wait = parse_number(after.strip())
+    except ParameterError:  # a date, or none at all
+        wait = 0.0
+    detail = f": {' '.join(text.split())[:200]}" if text else ""
+    return f"answers {error.code} {error.reason}{detail}", wait
