@@ -11,16 +11,20 @@ from unshaken.models.networks.small import SmallNet
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """Whatever tries to connect fails, so that a load that goes online is a failed test; this machine may be asked."""
-    connect = socket.socket.connect
+    connect, getaddrinfo = socket.socket.connect, socket.getaddrinfo
 
     def refuse(*address):
         raise AssertionError(f"a connection to {address} was tried")
 
     def connect_here(self, address):
-        return connect(self, address) if self.family == socket.AF_UNIX else refuse(address)
+        here = self.family == socket.AF_UNIX or address[0] == "127.0.0.1"
+        return connect(self, address) if here else refuse(address)
+
+    def look_up(host, *others, **options):
+        return getaddrinfo(host, *others, **options) if host == "127.0.0.1" else refuse(host, *others)
 
     monkeypatch.setattr(socket.socket, "connect", connect_here)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
 
 @pytest.fixture

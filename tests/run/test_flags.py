@@ -238,6 +238,7 @@ def test_no_doubt_lacks_a_test():
     elsewhere = {"unknown-method"}  # tests/report/test_without_plugin.py
     elsewhere |= {
         "assumed-depth",
+        "labels-only",
         "assumed-object",
         "lost-frame",
         "no-guide",

@@ -32,7 +32,7 @@ from unshaken.run import Job
 from unshaken.run.budgets import check_budget_sizes, check_class_counts, check_targets, first_images, fit_budgets
 from unshaken.run.cost import seconds_a_pass, warn_if_long
 from unshaken.run.engine import read_engine
-from unshaken.run.plan import PLANS, further_data, further_files, further_models, prepare
+from unshaken.run.plan import PLANS, Step, further_data, further_files, further_models, prepare
 from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
 from unshaken.run.seen import seen_in_training
@@ -107,10 +107,11 @@ def prepare_run(
     """
     allow = options["allow_large_eps"]
     check_budget_sizes(prepare(plan), None, allow=allow)  # a wrong plan is refused before anything is loaded
-    inputs, budgets = load_inputs(model, data, options), ""
+    steps = prepare(plan)
+    inputs, budgets = load_inputs(model, data, options, steps), ""
     if plan_name in PLANS:
         plan, budgets = fit_budgets(plan, first_images(inputs.dataset))
-    steps = prepare(plan)
+        steps = prepare(plan)
     check_budget_sizes(steps, inputs.numbers, allow=allow)
     inputs, record = _align(inputs, needed=labels_needed)
     classifier = inputs.classifier
@@ -180,19 +181,24 @@ def within_classes(inputs: Inputs, found: Alignment) -> tuple[Inputs, LabelRecor
     return replace(inputs, classifier=classifier, dataset=dataset, outputs=outputs), record
 
 
-def load_inputs(model: str | nn.Module, data: DataSource, options: Options) -> Inputs:
+def load_inputs(model: str | nn.Module, data: DataSource, options: Options, steps: Sequence[Step] = ()) -> Inputs:
     """Load model and data, and try the model on the first batch.
 
     Args:
         model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits.
         data: a SPEC or an object; see `unshaken.data.as_dataset`.
         options: device, batch size and consent to downloads are read.
+        steps: of the plan; where the model can make none of them, it is not asked anything.
 
     Raises:
         UnshakenError: model, data or device is wrong.
     """
     device = choose_device(options["device"])
     classifier = as_classifier(model, download=options["download"]).to(device)
+    lacks = [classifier.lacks(getattr(type(step.method), "needs", ())) for step in steps]
+    if lacks and all(lacks):
+        names = ", ".join(dict.fromkeys(step.label for step in steps))
+        raise ParameterError(f"nothing of the plan can be run ({names}): {lacks[0]}")
     classifier = alone(classifier) if options["batch_size"] == 1 else classifier
     dataset = as_dataset(data, download=options["download"])
     first = first_batch(dataset, view=classifier.view).images

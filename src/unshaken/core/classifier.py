@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -127,6 +127,28 @@ class Classifier(nn.Module):
     def task(self) -> str:
         """The meaning of the output: `classification`, unless the net has an attribute `task` of its own."""
         return str(getattr(self.net, "task", "classification"))
+
+    @property
+    def labels_only(self) -> bool:
+        """Whether the logits are 1 for the class that the model answers and 0 for all others, for it gives no more."""
+        return bool(getattr(self.net, "labels_only", False))
+
+    @property
+    def remote(self) -> bool:
+        """Whether the model answers from another place, where each image asked costs something."""
+        return bool(getattr(self.net, "remote", False))
+
+    def lacks(self, needs: Collection[str]) -> str:
+        """Why a method cannot run on this model, and what would; empty where it can.
+
+        Args:
+            needs: of the method, such as `gradient`, `features` or `logits`.
+        """
+        if not self.differentiable and "gradient" in needs:
+            return "the model gives no gradients (black box): use methods that need logits or labels only"
+        if self.labels_only and {"logits", "features", "probabilities"} & set(needs):
+            return "the model gives labels only: use corruptions, or the attack hop-skip-jump, which need no more"
+        return ""
 
     @property
     def input_size(self) -> tuple[int, int] | None:

@@ -41,6 +41,11 @@ NORMALISATION = FlagKind(
     "the images reach the network on another scale than it was trained on",
     "Say mean and std in one place only: in the model, or as options of its SPEC.",
 )
+LABELS_ONLY = FlagKind(
+    "labels-only",
+    "the model gives labels and no scores",
+    "Read accuracies alone; confidence, calibration and losses say nothing here.",
+)
 DYNAMIC = FlagKind(
     "dynamic",
     "the model calls autograd inside its forward pass",
@@ -85,7 +90,11 @@ def _check(function: Check) -> Check:
 
 @_check
 def probabilities(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
-    """All outputs in [0, 1] and every row summing to 1 within 1e-5."""
+    """All outputs in [0, 1] and every row summing to 1 within 1e-5, or labels in the place of outputs."""
+    if oracle.model.labels_only:
+        text = "the model gives labels only, which count as 1 for the class and 0 for the others"
+        yield LABELS_ONLY.flag(f"{text}: read accuracies alone, not confidence or calibration")
+        return
     if bool(((logits >= 0) & (logits <= 1)).all()) and bool(((logits.sum(1) - 1).abs() < 1e-5).all()):
         text = "outputs lie in [0, 1] and sum to 1: they look like probabilities; a softmax inside the model"
         yield PROBABILITIES.flag(f"{text} weakens gradient attacks and flattens confidence: return logits")
@@ -141,6 +150,8 @@ def non_finite(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
 @_check
 def normalisation(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
     """Flag wrong input normalisation: other statistics than in training, or better accuracy on rescaled input."""
+    if oracle.model.remote:  # no query is spent on images outside [0, 1], which a server may refuse
+        return
     ratio = _spread_ratio(oracle, batch)
     if ratio is not None:
         if not 1 / SPREAD < ratio < SPREAD:

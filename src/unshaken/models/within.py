@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import ModelError, ParameterError
 from unshaken.data import Dataset
 from unshaken.models.class_names import ClassNames, wordnet_id
 from unshaken.models.loaders.settings import mark_source, source_of
@@ -54,6 +54,11 @@ def choose_classes(classifier: Classifier, chosen: Sequence[int]) -> Classifier:
         classifier: with K classes.
         chosen: numbers of its classes; class n of the result is the n-th of them.
     """
+    if classifier.labels_only:
+        raise ModelError(
+            f"model {classifier.name!r} gives labels only, which cannot be had among some of its classes alone: "
+            "take images of all classes, or add ?within=all to its SPEC"
+        )
     net = ChosenClasses(classifier.net, chosen).to(next(classifier.buffers(), torch.zeros(0)).device)
     mean, std = (None if v is None else v.flatten().tolist() for v in (classifier.mean, classifier.std))
     other = Classifier(

@@ -169,8 +169,8 @@ class Job:
         method = type(step.method)
         if self.task.name not in (known := getattr(method, "tasks", (self.task.name,))):
             return f"the model is for {self.task.name}, and this method for {' and '.join(known)}"
-        if not self.model.differentiable and "gradient" in getattr(method, "needs", ()):
-            return "the model gives no gradients (black box): use methods that need logits or labels only"
+        if lack := self.model.lacks(getattr(method, "needs", ())):
+            return lack
         if self.dataset.labels is None and getattr(method, "needs_labels", False):
             return "the data has no labels: use data that says the true class of each image"
         return None

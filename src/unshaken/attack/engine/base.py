@@ -115,6 +115,8 @@ class BudgetedAttack(Parameters):
                 f"{name}: model {oracle.model.name!r} gives no gradients (black box): use square, spsa or spatial, "
                 "which need logits, hop-skip-jump, which needs labels, or transfer from a surrogate"
             )
+        if oracle.model.labels_only and (lack := oracle.model.lacks(self.needs)):
+            raise ModelError(f"{name}: {lack}")
         labels = self._labels_or_targets(batch, targets)
         batch = batch.with_images(in_unit_range(batch.images.float(), "attacked images"))
         if clean is None:

@@ -16,7 +16,7 @@ from unshaken.core.batch import Batch, usual_batch
 from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.consent import of_arguments
 from unshaken.core.device import device_of, find_device, float64_device
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.flag import Flag
 from unshaken.core.keywords import keywords
 from unshaken.core.options import DETECTORS
@@ -164,6 +164,9 @@ def fit(
     shares = shares or Shares()
     classifier = as_classifier(model, download=download).to(find_device(device))
     classifier = alone(classifier) if batch_size == 1 else classifier
+    for method in detectors:
+        if lack := classifier.lacks(method.needs):
+            raise ModelError(f"detector {method.info.name!r}: {lack}")
     dataset = as_dataset(data, download=download)
     refuse_within(classifier, "to fit detectors")
     first = first_batch(dataset, view=classifier.view).to(device_of(classifier))
