@@ -16,7 +16,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """What two runs share whose figures may stand in one column.
+    """The settings that two runs share whose figures may stand in one column.
 
     Args:
         fields: by name: `version`, `task`, `plan`, `methods` (parameters with defaults, and conditions), `seed`, `eot`,

@@ -105,12 +105,12 @@ def unpack_run(file: Path, into: Path) -> Submission:
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
         raise RunError(f"{file}: no submission ({error}); make one by unshaken board submit RUN --out FILE") from None
     config = read_config(run := RunDir(into))
-    for what, told, found in (
+    for what, recorded, found in (
         ("protocol", record.protocol, protocol_of(config).digest),
         ("model", record.model_fingerprint, config.model_fingerprint),
     ):
-        if told != found:
-            raise RunError(f"{file}: its {what} is {shorten(found)}, and its record says {shorten(told)}")
+        if recorded != found:
+            raise RunError(f"{file}: its {what} is {shorten(found)}, and its record says {shorten(recorded)}")
     run.check_marks()
     return record
 
