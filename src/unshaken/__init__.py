@@ -20,6 +20,7 @@ from unshaken.core.room import bind_verb
 if TYPE_CHECKING:
     from unshaken import detect
     from unshaken.api.audit import Audit, attack, audit, certify
+    from unshaken.api.board import board
     from unshaken.api.corrupt import corrupt
     from unshaken.api.evaluate import evaluate
     from unshaken.api.explain import explain
@@ -41,6 +42,7 @@ __all__ = [
     "__version__",
     "attack",
     "audit",
+    "board",
     "certify",
     "compare",
     "corrupt",
@@ -65,6 +67,7 @@ _HOMES = {
     "__version__": "unshaken.core.version",
     "attack": "unshaken.attack",
     "audit": "unshaken.api",
+    "board": "unshaken.api",
     "certify": "unshaken.certify",
     "compare": "unshaken.api",
     "corrupt": "unshaken.api",

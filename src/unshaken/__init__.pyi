@@ -6,6 +6,7 @@
 
 from unshaken.api.audit import Audit as Audit
 from unshaken.api.audit import audit as audit
+from unshaken.api.board import board as board
 from unshaken.api.corrupt import corrupt as corrupt
 from unshaken.api.evaluate import evaluate as evaluate
 from unshaken.api.fool import fool as fool

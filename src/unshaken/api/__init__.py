@@ -12,6 +12,7 @@ from unshaken.core.imports import attribute_of
 
 if TYPE_CHECKING:
     from unshaken.api.audit import Audit, attack, audit, certify
+    from unshaken.api.board import BoardResult, board, submit_run
     from unshaken.api.corrupt import WrittenCorruptions, corrupt, write_corrupted
     from unshaken.api.detect import detect, set_thresholds
     from unshaken.api.evaluate import EvaluateResult, evaluate
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Audit",
+    "BoardResult",
     "CompareResult",
     "EvaluateResult",
     "ExplainResult",
@@ -51,6 +53,7 @@ __all__ = [
     "WrittenCorruptions",
     "attack",
     "audit",
+    "board",
     "certify",
     "choose_device",
     "compare",
@@ -82,11 +85,13 @@ __all__ = [
     "sample_generator",
     "set_thresholds",
     "slices",
+    "submit_run",
     "write_corrupted",
 ]
 
 _HOMES = {
     "Audit": "unshaken.api.audit",
+    "BoardResult": "unshaken.api.board",
     "CompareResult": "unshaken.api.results",
     "EvaluateResult": "unshaken.api.evaluate",
     "ExplainResult": "unshaken.api.explain",
@@ -103,6 +108,7 @@ _HOMES = {
     "WrittenCorruptions": "unshaken.api.corrupt",
     "attack": "unshaken.api.audit",
     "audit": "unshaken.api.audit",
+    "board": "unshaken.api.board",
     "certify": "unshaken.api.audit",
     "choose_device": "unshaken.api.job",
     "compare": "unshaken.api.results",
@@ -134,6 +140,7 @@ _HOMES = {
     "sample_generator": "unshaken.api.generate",
     "set_thresholds": "unshaken.api.detect",
     "slices": "unshaken.api.slices",
+    "submit_run": "unshaken.api.board",
     "write_corrupted": "unshaken.api.corrupt",
 }
 

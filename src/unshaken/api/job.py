@@ -244,6 +244,7 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
         model_name=options["name"] or inputs.classifier.name,
         classes=inputs.class_names,
         view=str(inputs.classifier.view or "as they are"),
+        parameters=sum(p.numel() for p in inputs.classifier.parameters()) or None,
         limit=options["limit"],
         part=options["part"],
         provenance=provenance(),

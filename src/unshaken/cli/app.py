@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from unshaken.cli import (
+    board,
     detect,
     doctor,
     evaluate,
@@ -95,6 +96,7 @@ for name, command in {
     "card": results.card,
 }.items():
     app.command(name, epilog=epilog(name))(command)
+app.add_typer(board.app, name="board")
 app.add_typer(detect.app, name="detect")
 app.add_typer(generate.app, name="generate")
 app.add_typer(harden.app, name="harden")

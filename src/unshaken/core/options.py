@@ -169,6 +169,8 @@ TEXTURE_RECORDS = ("texture.json", "run.lock")
 """In the folder of a texture made of a photo."""
 COMPARE_RECORDS = ("compare.json",)
 """In the folder of a comparison of runs."""
+BOARD_RECORDS = ("board.json",)
+"""In the folder of a board of models."""
 
 
 class Options(TypedDict, total=False):

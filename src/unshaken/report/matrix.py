@@ -82,6 +82,7 @@ class MatrixCell:
         reason: why it failed; empty otherwise.
         summary: what its `summary.json` holds; empty unless it is finished.
         gates: what became of its gates.
+        page: address of its own page, relative to that of the table; empty for none.
     """
 
     model: str
@@ -92,6 +93,7 @@ class MatrixCell:
     reason: str = ""
     summary: dict[str, Any] = field(default_factory=dict, repr=False)
     gates: KeptGates = field(default=KeptGates(), repr=False)
+    page: str = ""
 
     @property
     def place(self) -> str:
@@ -296,7 +298,7 @@ def read_matrix(run: RunDir) -> Matrix:
     record = MatrixRecord.read(run)
     columns = _read_columns(run, record)
     states = _states(columns)  # before cells whose rows turn out to be damaged take the place of finished ones
-    return Matrix(run, record, _ranked(columns), states)
+    return Matrix(run, record, rank_columns(columns), states)
 
 
 def is_newest(matrix: Matrix) -> bool:
@@ -328,8 +330,9 @@ def _read_cell(run: RunDir, model: str, data: str, plan: str) -> MatrixCell:
         if not is_finished(place):
             return MatrixCell(model, data, plan, place)
         return MatrixCell(
-            model, data, plan, place, "finished", summary=place.read_json(SUMMARY), gates=read_gates(place)
-        )
+            model, data, plan, place, "finished", summary=place.read_json(SUMMARY), gates=read_gates(place),
+            page=f"{model}/{data}/{plan}/report.html",
+        )  # fmt: skip
     except RunError as error:
         return MatrixCell(model, data, plan, place, "failed", str(error))
 
@@ -366,8 +369,12 @@ def _read_right(run: RunDir) -> dict[str, _Right]:
         return found
 
 
-def _ranked(columns: list[MatrixColumn]) -> tuple[MatrixColumn, ...]:
-    """The same with ranks and pairs, whose intervals hold together for all columns and figures."""
+def rank_columns(columns: list[MatrixColumn]) -> tuple[MatrixColumn, ...]:
+    """The same with ranks and pairs, whose intervals hold together for all columns and figures.
+
+    Args:
+        columns: whose cells are read; the cells of one whose rows are damaged become failed ones, with the reason.
+    """
     pairs: dict[tuple[int, str, str, str], Comparison] = {}
     among: dict[tuple[int, str], list[str]] = {}
     for number, column in enumerate(columns):
@@ -378,7 +385,7 @@ def _ranked(columns: list[MatrixColumn]) -> tuple[MatrixColumn, ...]:
                     known[cell.model] = _read_right(cell.run)
                 own_cells.append(cell)
             except RunError as error:
-                own_cells.append(MatrixCell(cell.model, cell.data, cell.plan, cell.run, "failed", str(error)))
+                own_cells.append(replace(cell, state="failed", reason=str(error), summary={}, gates=KeptGates()))
         columns[number] = replace(column, cells=tuple(own_cells))
         for name in FIGURES:
             found = {model: of[name] for model, of in known.items() if name in of}

@@ -214,6 +214,7 @@ class RunConfig(BaseModel):
         classes: names in logit order.
         labels: how the data's classes became the model's; None without labels, and in runs of earlier versions.
         view: how photos were cut, in words.
+        parameters: numbers in the model's parameters; None where they are not known, and in runs of earlier versions.
         budgets: which budgets of a named plan fit the data, and why, in one line.
         limit: of samples, if one was given.
         part: `K/N` where this directory holds the K-th of N parts of the shards only; see `unshaken.store.split`.
@@ -248,6 +249,7 @@ class RunConfig(BaseModel):
     classes: list[str] = Field(default_factory=list)
     labels: LabelRecord | None = None
     view: str = ""
+    parameters: int | None = Field(default=None, ge=1)
     budgets: str = ""
     limit: int | None = Field(default=None, ge=1, le=LARGEST_SEED)
     part: str | None = None
@@ -317,6 +319,7 @@ MAY_DIFFER = {
     "plan_name",
     "limit",
     "view",
+    "parameters",
     "methods",
     "steps",
     "budgets",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -47,8 +48,8 @@ def matrix_page(matrix: Matrix) -> Page:
     Args:
         matrix: with its figures.
     """
-    columns = [partial(_column, column) for column in matrix.columns]
-    sections: list[Callable[[Matrix], list[Block]]] = [_head, _table, _trouble, *columns, _about]
+    columns = [partial(column_blocks, column) for column in matrix.columns]
+    sections: list[Callable[[Matrix], list[Block]]] = [_head, models_table, _trouble, *columns, _about]
     return compose("Matrix of models", matrix, sections, FOOTER)
 
 
@@ -81,7 +82,7 @@ def _head(matrix: Matrix) -> list[Block]:
         cells.counted(len(record.plans), "plan"),
     ])  # fmt: skip
     lead: list[Text] = [f"{parts}: {finished} of {cells.counted(len(every), 'cell')} are finished."]
-    lead += [text for column in matrix.columns if (text := _best(column))]
+    lead += [text for column in matrix.columns if (text := best_models(column))]
     notices = []
     if failed := [cell for cell in every if cell.state == "failed"]:
         head = Span(f"{cells.counted(len(failed), 'cell')} failed", "strong")
@@ -92,8 +93,12 @@ def _head(matrix: Matrix) -> list[Block]:
     return [Headline("Matrix of models", tuple(lead), tuple(notices), brief=True)]
 
 
-def _best(column: MatrixColumn) -> Text:
-    """Which models may be the best of a column, and by which figure, in a sentence; empty without ranks."""
+def best_models(column: MatrixColumn) -> Text:
+    """Which models may be the best of a column, and by which figure, in a sentence; empty without ranks.
+
+    Args:
+        column: with its ranks.
+    """
     first = [cell.model for cell in column.cells if (rank := column.rank(cell)) and rank[0] == 1]
     ranked = sum(column.rank(cell) is not None for cell in column.cells)
     if ranked < 2:
@@ -123,8 +128,12 @@ def _rank(column: MatrixColumn, cell: MatrixCell, figure: str = "") -> str:
     return f"rank {found[0]}" if found[0] == found[1] else f"rank {found[0]} to {found[1]}"
 
 
-def _table(matrix: Matrix) -> list[Block]:
-    """One row a model, one column a data set and plan; sorted by the first column."""
+def models_table(matrix: Matrix) -> list[Block]:
+    """The table of all models: one row a model, one column a data set and plan; sorted by the first column.
+
+    Args:
+        matrix: with a cell for each model, data set and plan.
+    """
     heads: list[Column] = []
     for column in matrix.columns:
         if _has_clean(matrix, column):
@@ -165,7 +174,7 @@ def _cell(column: MatrixColumn, cell: MatrixCell) -> Cell:
     if figure is None:
         return Cell(Span(cell.state, "bad" if cell.state == "failed" else "soft"))
     interval = ", ".join(filter(None, (wording.span(figure), _rank(column, cell))))
-    return replace(cells.share(figure), interval=interval, address=f"{cell.place}/report.html")
+    return replace(cells.share(figure), interval=interval, address=cell.page)
 
 
 def _trouble(matrix: Matrix) -> list[Block]:
@@ -186,12 +195,17 @@ def _trouble(matrix: Matrix) -> list[Block]:
     return [Heading("What failed", "trouble", "Failed"), Items(tuple(items), brief=True)] if items else []
 
 
-def _column(column: MatrixColumn, matrix: Matrix) -> list[Block]:
-    """One data set under one plan: strips, all figures with their cost, and the pairs that differ."""
+def column_blocks(column: MatrixColumn, matrix: Matrix) -> list[Block]:
+    """One data set under one plan: strips, all figures with their cost, and the pairs that differ.
+
+    Args:
+        column: of the matrix; without a finished cell it has no block.
+        matrix: that it stands in.
+    """
     shown = [cell for cell in _by_rank(column) if cell.summary]
     if not shown:
         return []
-    anchor = f"{column.data}-{column.plan}"
+    anchor = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{column.data}-{column.plan}")
     blocks: list[Block] = [Heading(column.title, anchor, column.title)]
     strips = tuple(_strip(column, cell) for cell in shown if cell.figure(column.figure))
     caption = f"Models by their figure: {_meaning(column.figure)}, in per cent, with its 95 % interval shaded."
@@ -224,7 +238,7 @@ def _figures(column: MatrixColumn, shown: list[MatrixCell]) -> Table:
         n = (cell.figure("clean") or lowest or {"n": 0})["n"]
         passes = wording.number((cost["forwards"] + cost["backwards"]) / n) if n else ""
         figures = [replace(cells.share(cell.figure(k)), note=_rank(column, cell, k)) for k in (*names, LOWEST)]
-        link = Cell(cell.model, address=f"{cell.place}/report.html")
+        link = Cell(cell.model, address=cell.page)
         rows.append((link, *figures, passes, wording.seconds(cost["seconds"])))
     caption = (
         "Share of samples that are right when unchanged, under every change of a kind, and under the worst single "
