@@ -55,8 +55,8 @@ def test_a_failed_gate_gives_1_and_the_figure_met(unshaken, place):
     done = unshaken(*f"{OWN} --plan fgsm.yaml --gate".split(), "fgsm.accuracy >= 0.5", "--gate", "clean.accuracy > 0.9")
     assert done.code == 1
     gates = [line for line in done.out.splitlines() if line.startswith("gate ")]
-    assert gates[0].startswith("gate FAILED: fgsm.accuracy >= 0.5: fgsm-linf-0.4 accuracy, the worst of 2: 0 (")
-    assert gates[1].startswith("gate held: clean.accuracy > 0.9: clean: 1 (")
+    assert gates[0].startswith("gate FAILED: fgsm.accuracy >= 0.5: fgsm-linf-0.4 accuracy, the worst of 2: 0.00 % (")
+    assert gates[1].startswith("gate held: clean.accuracy > 0.9: clean: 100.00 % (")
     assert (place / "run/junit.xml").read_text().count("<failure") == 1
 
 
@@ -152,7 +152,7 @@ def test_a_regression_against_a_baseline_gives_1(unshaken, two_runs, world):
     worse = unshaken(f"{audit} py:light.py:build --out worse {gated}")
     assert worse.code == 1
     # 20 of 20 discordant pairs on one side: 2 / 2 ** 20, and Holm's factor 2 for two conditions
-    assert "gate FAILED: no-regression: worse: clean: 1 to 0.5, a difference of -0." in worse.err
+    assert "gate FAILED: no-regression: worse: clean: 100.0 % to 50.0 %, a difference of -" in worse.err
 
 
 def test_a_second_process_finds_the_program_and_the_same_answer(place):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection
 from dataclasses import asdict
@@ -16,6 +17,10 @@ NEAREST = "nearest examples"
 """The strength of a condition with a norm and no budget."""
 _NORM = "|".join(NORMS)
 _ATTACK_ID = re.compile(rf"(.+)-({_NORM})(?:-([0-9.e-]+))?")
+_SHARES = re.compile(
+    "accuracy|class_accuracy|consistency|(map|miou|ap50|boundary_iou)(_|$)|certified_|success|fpr95|detection_accuracy|"
+    "flagged|naive|adaptive|accepted|worst_|mean_error|mce|relative_mce|ece|non_finite|share"
+)
 _SEARCH = re.compile(rf"([\w+-]+) \(({_NORM})(?:, eps ([^)]+))?\)")
 
 SIZES = {
@@ -42,6 +47,27 @@ def span(figure: dict[str, Any] | None) -> str:
     if figure is None or figure["low"] is None or figure["high"] is None:
         return "–"
     return f"{100 * figure['low']:.1f} to {100 * figure['high']:.1f} %"
+
+
+def is_share(name: str, figure: dict[str, Any]) -> bool:
+    """Whether pages show a figure in per cent, by its name and by the method of its interval.
+
+    >>> is_share("mce", {"interval": "bootstrap 95%"}), is_share("brier", {"interval": "normal 95%"})
+    (True, False)
+    """
+    return bool(_SHARES.match(name)) or figure["interval"].startswith("clopper-pearson")
+
+
+def figure_text(name: str, figure: dict[str, Any], *, end: str = "value") -> str:
+    """A figure, or an end of its interval, with the interval, in the unit of pages.
+
+    >>> figure_text("worst_case", {"value": 0.5, "low": 0.4, "high": 0.6, "interval": "clopper-pearson 95%"})
+    '50.00 % (40.00 to 60.00 %)'
+    """
+    scale, digits, unit = (100, ".2f", " %") if is_share(name, figure) else (1, ".4g", "")
+    value, low, high = (math.inf if figure[k] is None else scale * figure[k] for k in (end, "low", "high"))
+    span = f" ({low:{digits}} to {high:{digits}}{unit})" if math.isfinite(low) else ""
+    return f"{value:{digits}}{unit}{span}"
 
 
 def number(value: float | None) -> str:

@@ -8,8 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unshaken.core.errors import ParameterError
+from unshaken.measure import Figure, share
 from unshaken.report import Gate, GateResult, check_gates
 from unshaken.report.gates.kept import junit
+
+
+SIZE = {"interval": "order statistics 95%"}
 
 
 def figure(value: float, width: float = 0.05, n: int = 100) -> dict[str, Any]:
@@ -32,9 +36,9 @@ def nearest(name: str, method: str, median: float | None, norm: str) -> dict[str
         "condition": name,
         "method": method,
         "norm": norm,
-        "median": None if median is None else figure(median, 0.01) | {"high": None},
-        "median_of_broken": figure(0.04, 0.01),
-        "mean_of_broken": figure(0.045, 0.01),
+        "median": None if median is None else figure(median, 0.01) | {"high": None} | SIZE,
+        "median_of_broken": figure(0.04, 0.01) | SIZE,
+        "mean_of_broken": figure(0.045, 0.01) | SIZE,
         "success": figure(0.4 if median is None else 0.9),
     }
 
@@ -276,9 +280,25 @@ def test_a_figure_of_another_kind_is_wrong_use(text: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("gate", "figure", "detail"),
+    [
+        ("clean.accuracy >= 0.9", share(170, 200), "clean: 85.00 % (79.28 to 89.65 %), n = 200; asked: at least 90 %"),
+        (
+            "clean.low < 8/255",
+            share(0, 200),
+            "low end of clean: 0.00 % (0.00 to 1.83 %), n = 200; asked: less than 3.13725 %",
+        ),
+    ],
+)
+def test_shares_are_told_in_per_cent_as_on_pages(gate: str, figure: Figure, detail: str) -> None:
+    (result,) = check_gates([gate], SUMMARY | {"clean": figure.to_json()})
+    assert result.detail == detail
+
+
 def test_an_interval_without_an_upper_end_is_told() -> None:
     (result,) = check_gates(["pgd.median >= 0.05"], SUMMARY)
-    assert result.detail == "pgd-linf median: 0.05 (0.04 to inf, n = 100)"
+    assert result.detail == "pgd-linf median: 0.05 (0.04 to inf), n = 100"
 
 
 def test_one_case_a_gate_and_failures_are_counted() -> None:

@@ -74,6 +74,9 @@ def test_properties_and_classes_come_from_the_data(make_run, tmp_path):
         ("brightness", "below 0.2"): 16, ("brightness", "0.2 to 0.5"): 16, ("brightness", "0.5 and above"): 16,
     }  # fmt: skip
     assert found["class", "dir"] == 48
+    page = run.read("report.md").decode()
+    assert "Columns of one slice are left out: class." in page
+    assert "class = dir" not in page
     (tmp_path / "photos/dir/007.png").unlink()
     with pytest.raises(DataError, match=r"lacks 1 of the run's 48 samples, such as 'dir/007\.png'"):
         api.slices(run, ["aspect"], data=data)

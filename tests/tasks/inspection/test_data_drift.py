@@ -101,7 +101,7 @@ def test_a_model_estimates_shares_of_classes(tmp_path):
     assert "predictions" in result.summary["extra"]["differ"]
     table = next(one for one in result.summary["listings"] if "estimated" in one["caption"])
     name, before, after = table["rows"][0]
-    assert (name, before) == ("Trouser", 0.1)
+    assert (name, before["value"], before["n"]) == ("Trouser", 0.1, 200)
     assert after["low"] < 30 / 84 < after["high"]
     assert {"p_value_kernel_model", "auroc_model"} < set(values(result))
 

@@ -13,6 +13,7 @@ from unshaken.report.cells import counted
 from unshaken.report.gates.figures import figures_of, figures_of_certificates, figures_of_detectors, figures_of_slices
 from unshaken.report.gates.grammar import CERTIFIED, DETECTOR, NO_REGRESSION, NON_FINITE, SLICE, Gate
 from unshaken.report.gates.kept import GateResult
+from unshaken.report.wording import figure_text, is_share, percent
 
 if TYPE_CHECKING:
     from unshaken.report.compare import RunComparison
@@ -30,6 +31,9 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": lambda a, b: a < b and not _same(a, b),
     "==": _same,
 }
+
+
+_ASKED = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than", "==": "exactly"}
 
 
 def check_gate(gate: Gate, summary: dict[str, Any], comparison: RunComparison | None = None) -> GateResult:
@@ -55,11 +59,18 @@ def check_gate(gate: Gate, summary: dict[str, Any], comparison: RunComparison | 
     value = float(figure[gate.end])
     held = _COMPARE[gate.sign](value, gate.number)
     among = f", the worst of {len(found)}" if len(found) > 1 else ""
-    low, high = (math.inf if figure[e] is None else figure[e] for e in ("low", "high"))
-    span = f" ({low:.4g} to {high:.4g}, n = {figure['n']})" if math.isfinite(low) else ""
+    shown = _shown(gate, figure, summary)
     end = "" if gate.end == "value" else f"{gate.end} end of "
     doubt = _unfinished(gate.name, where, summary)
-    return GateResult(gate.text, held, value, f"{end}{where}{among}: {float(figure[gate.end]):.4g}{span}{doubt}")
+    return GateResult(gate.text, held, value, f"{end}{where}{among}: {shown}{doubt}")
+
+
+def _shown(gate: Gate, figure: dict[str, Any], summary: dict[str, Any]) -> str:
+    """The figure met, and what was asked where pages have another unit than gates."""
+    name = gate.name if gate.name in summary["aggregates"] else gate.metric
+    asked = f"; asked: {_ASKED[gate.sign]} {100 * gate.number:.6g} %" if is_share(name, figure) else ""
+    count = "" if figure["low"] is None else f", n = {figure['n']}"
+    return f"{figure_text(name, figure, end=gate.end)}{count}{asked}"
 
 
 def _worst(gate: Gate, found: list[tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any]]:
@@ -122,8 +133,8 @@ def _no_regression(gate: Gate, comparison: RunComparison | None) -> GateResult:
     if not worse:
         return GateResult(gate.text, True, 0.0, f"no condition is shown to be worse ({few}){lacking}")
     words = "; ".join(
-        f"{c.condition.id}: {c.baseline.value:.4g} to {c.candidate.value:.4g}, a difference of "
-        f"{c.paired.difference.low:.3g} to {c.paired.difference.high:.3g}"
+        f"{c.condition.id}: {percent(c.baseline.value)} to {percent(c.candidate.value)}, a difference of "
+        f"{100 * c.paired.difference.low:.1f} to {100 * c.paired.difference.high:.1f} points"
         for c in worse
     )
     return GateResult(gate.text, False, float(len(worse)), f"worse: {words} ({few}){lacking}")

@@ -16,7 +16,7 @@ from unshaken.report.pages.holistic import zero_shot_blocks
 from unshaken.report.pages.image_text import dilution_blocks
 from unshaken.report.pages.page_kind import Folder, PageKind, bad_samples
 from unshaken.report.sections.gates import gate_blocks, gate_notices
-from unshaken.report.wording import name_of_id, number
+from unshaken.report.wording import is_share, name_of_id, number
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.evaluation import EvaluationRecord
 
@@ -65,7 +65,7 @@ def figure_cell(name: str, figure: dict[str, Any]) -> Cell:
         return cells.points(figure)
     if figure["interval"].endswith("no interval"):
         return Cell(number(figure["value"]))
-    if name.startswith("accuracy") or figure["interval"].startswith("clopper-pearson"):
+    if is_share(name, figure):
         return cells.share(figure)
     return cells.value(figure)
 

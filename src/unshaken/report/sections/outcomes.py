@@ -284,9 +284,8 @@ def aggregates(data: Mapping[str, Any]) -> tuple[Block, ...]:
             reason = data["notes"].get(name) or data["notes"].get("calibration") or "no labels"
             absent.append((_titled(name), Span(f"none: {reason}", "soft")))
         else:
-            ends = "" if figure["low"] is None else f" ({figure['low']:.4f} to {figure['high']:.4f})"
             about = f", n = {figure['n']}, {figure['interval']}; gates call it {name}"
-            there.append((_titled(name), (f"{figure['value']:.4f}{ends}", Span(about, "soft"))))
+            there.append((_titled(name), (wording.figure_text(name, figure), Span(about, "soft"))))
     return tuple(Facts(tuple(facts), brief=facts is there) for facts in (there, absent) if facts)
 
 

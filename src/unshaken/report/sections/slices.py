@@ -102,9 +102,12 @@ class Slices(Section):
 
     @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        rows: list[Row] = report.data["slices"]
-        if not rows:
+        every: list[Row] = report.data["slices"]
+        if not every:
             return ()
+        parts = Counter(name for name, _ in {(r["slicing"], r["part"]) for r in every})
+        rows = [r for r in every if parts[r["slicing"]] > 1] or every
+        left_out = [name for name in parts if parts[name] == 1] if len(rows) < len(every) else []
         clean = sorted((r for r in rows if r["condition"] == "clean"), key=lambda r: float(r["accuracy"]["high"]))
         titles = {c["condition"]: wording.condition_name(c) for c in report.data["conditions"]}
         lines = [_line(r, rows, titles) for r in clean]
@@ -118,6 +121,8 @@ class Slices(Section):
         found: list[Block] = [Heading("Slices", "slices", "Slices"), Prose(_weakest(clean), brief=True)]
         if apart := [one for one in contrasts if one.apart]:
             found.append(Prose(f"{apart[0].sentence()} Of the slices of one column these differ most.", brief=True))
+        if left_out:
+            found.append(Prose(f"Columns of one slice are left out: {cells.listed(left_out)}.", "small"))
         found.append(Table(caption, heads, tuple(lines[:FEW])))
         if lines[FEW:]:
             found.append(Details(f"The other {len(lines) - FEW} slices", (Table(caption, heads, tuple(lines[FEW:])),)))
@@ -141,14 +146,11 @@ def _title(row: Row) -> str:
 
 
 def _weakest(clean: Sequence[Row]) -> str:
-    """The slices whose interval ends lowest, in a sentence; columns of one slice are left out."""
-    parts = Counter(r["slicing"] for r in clean)
-    several = [r for r in clean if parts[r["slicing"]] > 1] or list(clean)
+    """The slices whose interval ends lowest, in a sentence."""
     named = [
-        f"{_title(r)} ({wording.percent(r['accuracy']['value'])}, {wording.span(r['accuracy'])})"
-        for r in several[:NAMED]
-    ]  # fmt: skip
-    which = f"Lowest of {len(several)} slices, by the upper end of the interval" if len(several) > NAMED else "Slices"
+        f"{_title(r)} ({wording.percent(r['accuracy']['value'])}, {wording.span(r['accuracy'])})" for r in clean[:NAMED]
+    ]
+    which = f"Lowest of {len(clean)} slices, by the upper end of the interval" if len(clean) > NAMED else "Slices"
     return f"{which}, on unchanged images: {cells.listed(named)}."
 
 
@@ -222,9 +224,7 @@ def _by_condition(rows: Sequence[Row], contrasts: Sequence[_Contrast], titles: d
         "The two slices of one column that each condition costs most differently, in points of accuracy. They are "
         "apart where their intervals are, which hold together with those of all slices and conditions at 95 %."
     )
-    parts = Counter(name for name, _ in {(r["slicing"], r["part"]) for r in rows})
-    several = [name for name in dict.fromkeys(r["slicing"] for r in rows) if parts[name] > 1]
-    whole = [_costs(name, rows, titles) for name in several]
+    whole = [_costs(name, rows, titles) for name in dict.fromkeys(r["slicing"] for r in rows)]
     return [
         Heading("What each condition costs, by slice", "slices-by-condition", level=3),
         Table(caption, heads, lines),
@@ -235,21 +235,21 @@ def _by_condition(rows: Sequence[Row], contrasts: Sequence[_Contrast], titles: d
 def _costs(slicing: str, rows: Sequence[Row], titles: dict[str, str]) -> Table:
     """What every condition costs in each slice of a column, coloured by the cost."""
     own = [r for r in rows if r["slicing"] == slicing and r["drop"]]
-    names = list(dict.fromkeys(r["condition"] for r in own))
-    at = {(r["part"], r["condition"]): r["drop"] for r in own}
+    parts = list(dict.fromkeys(r["part"] for r in own))
+    at = {(r["condition"], r["part"]): r["drop"] for r in own}
     lines = []
-    for part in dict.fromkeys(r["part"] for r in own):
+    for name in dict.fromkeys(r["condition"] for r in own):
         found: list[Cell | Text] = []
-        for name in names:
-            drop = at.get((part, name))
+        for part in parts:
+            drop = at.get((name, part))
             if drop is None:
                 found.append("")
                 continue
             shown = cells.points(drop)
-            text = f"{titles.get(name, name)}, {slicing} = {part}: {shown.text} ({shown.interval})"
+            text = f"{titles.get(name, name)}, {wording.slice_name(slicing, part)}: {shown.text} ({shown.interval})"
             found.append(Cell(shown.text, heat=round(max(0.0, -drop["value"]), 3), title=text))
-        lines.append((part, *found))
-    heads = cells.columns(slicing, *(titles.get(name, name) for name in names))
+        lines.append((titles.get(name, name), *found))
+    heads = cells.columns("condition", *parts)
     return Table(f"Points of accuracy by {slicing}; intervals are in summary.json.", heads, tuple(lines), "heat")
 
 

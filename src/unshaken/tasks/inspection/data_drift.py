@@ -314,16 +314,18 @@ class DataDrift(Evaluation):
             found = estimate_label_shift(predicted[kept], labels[kept], shifted, classes)
         except ParameterError as error:
             return None, f"Shares of classes are not estimated: {error}."
-        shares = np.bincount(labels[kept], minlength=classes) / kept.sum()
+        counts, of = np.bincount(labels[kept], minlength=classes).tolist(), int(kept.sum())
         rows = [
-            (_class_name(model.classes, k), float(shares[k]), one) for k, one in enumerate(found) if one is not None
+            (_class_name(model.classes, k), share(counts[k], of), one) for k, one in enumerate(found) if one is not None
         ]
-        rows.sort(key=lambda row: -abs(row[2].value - row[1]))
+        rows.sort(key=lambda row: -abs(row[2].value - row[1].value))
         caption = (
             "Shares of classes in the data, estimated from predictions: true where only the shares changed, and the "
             "model was not trained on the reference."
         )
-        return Listing(caption, ("class", "reference", "data, estimated"), tuple(rows[:LISTED])), ""
+        return Listing(
+            caption, ("class", "share in the reference", "share in the data, estimated"), tuple(rows[:LISTED])
+        ), ""
 
     def _findings(
         self, tests: Mapping[str, TwoSampleTest], listings: Sequence[Listing], remarks: Sequence[str],
