@@ -12,7 +12,6 @@ from unshaken.measure import Figure, share
 from unshaken.report import Gate, GateResult, check_gates
 from unshaken.report.gates.kept import junit
 
-
 SIZE = {"interval": "order statistics 95%"}
 
 
