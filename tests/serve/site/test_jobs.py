@@ -393,6 +393,52 @@ def test_what_a_server_ended_with_itself_is_interrupted(begin, tmp_path):
     assert found["r"].seconds < 60
 
 
+def test_an_interrupted_job_goes_on_in_the_next_server(begin):
+    first = begin()
+    job = first.start("r", ["audit", "--model=$(id)"], "ann")
+    write_run(job.out, plan=PLAN, pictures=0)
+    first.close()
+    again = begin("import sys; print(sys.argv[1:])")
+    again.go_on(again.find(job.id))
+    wait_for(lambda: again.find(job.id).ends)
+    done = again.find(job.id)
+    assert (done.state, done.code, done.here) == (JobState.DONE, 0, True)
+    assert done.messages().endswith(str(["audit", "--model=$(id)", "--out", job.out, "--resume"]))
+    assert again.records.find(job.id).state is JobState.DONE
+    with pytest.raises(ParameterError, match="is done: only one that was cancelled or interrupted goes on"):
+        again.go_on(done)
+
+
+def test_a_job_goes_on_after_its_process_has_ended(jobs):
+    jobs.command = python("import signal, time; signal.signal(2, signal.SIG_IGN); print(1, flush=True); time.sleep(60)")
+    job = jobs.start("x", ["audit"], "ann")
+    wait_for(lambda: job.messages() == "1")
+    jobs_module._interrupt(job.process)  # ignored
+    job.state = JobState.CANCELLED
+    with pytest.raises(ParameterError, match="still saves what is finished"):
+        jobs.go_on(job)
+    jobs_module._interrupt(job.process, kill=True)
+    job.process.wait()
+    jobs.command = python("print(2)")
+    jobs.go_on(job)
+    wait_for(lambda: job.ends)
+    assert (job.state, job.code, job.messages()) == (JobState.DONE, 0, "1\n2")
+
+
+def test_a_job_goes_on_by_a_click_unless_its_model_is_no_longer_allowed(ann):
+    jobs = ann.site.jobs
+    jobs.at_once = 0
+    fine, other = (jobs.start(m, ["audit", f"--model={m}", "--data=demo"], "ann") for m in ("demo", "py:net.py:make"))
+    for job in (fine, other):
+        jobs.cancel(job)
+    page = ann.get(f"/jobs/{fine.id}")
+    assert "Go on" in page
+    assert "waiting" in ann.post(f"/jobs/{fine.id}/go-on", page)
+    assert "this run is waiting" in ann.post(f"/jobs/{fine.id}/go-on", page, status=409)
+    assert "is not allowed here" in ann.post(f"/jobs/{other.id}/go-on", page, status=409)
+    assert other.state is JobState.CANCELLED
+
+
 def killed(jobs):
     """Let the records of jobs be those of a server on this machine that has ended without a word."""
     owner = json.loads(jobs.records._server)

@@ -77,11 +77,20 @@ class Job:
         return max(0.0, (self.ended or time.time()) - self.started) if self.started else 0.0
 
     @property
+    def can_go_on(self) -> bool:
+        """Whether it was interrupted or cancelled, so that what is finished is kept and the rest can be run."""
+        return self.state in (JobState.INTERRUPTED, JobState.CANCELLED)
+
+    @property
+    def resume_arguments(self) -> tuple[str, ...]:
+        """The arguments that go on with it: with `--resume` where its run directory holds a run already."""
+        given = tuple(one for one in self.arguments if one != "--resume")
+        return (*given, *(("--resume",) if _record_of(self.out) else ()))
+
+    @property
     def resume_command(self) -> str:
         """The command that goes on with a job that was interrupted or cancelled, for a shell; empty for others."""
-        if self.state not in (JobState.INTERRUPTED, JobState.CANCELLED):
-            return ""
-        return shlex.join(("unshaken", *self.arguments, *(("--resume",) if _record_of(self.out) else ())))
+        return shlex.join(("unshaken", *self.resume_arguments)) if self.can_go_on else ""
 
     def messages(self) -> str:
         """The last lines that it wrote."""

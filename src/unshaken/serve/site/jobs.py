@@ -175,6 +175,29 @@ class Jobs:
         self._fill()
         return job
 
+    def go_on(self, job: Job) -> None:
+        """Start a job again that was interrupted or cancelled: what it has finished is kept.
+
+        Raises:
+            ParameterError: it is in another state, its process has not ended yet, or too many wait already.
+        """
+        with self._lock:
+            job = self._jobs.get(job.id, job)
+            if not job.can_go_on:
+                raise ParameterError(f"this run is {job.state}: only one that was cancelled or interrupted goes on")
+            if job.process is not None and job.process.poll() is None:
+                raise ParameterError("this run still saves what is finished: try again in some seconds")
+            if self._closed or len(self._waiting) >= MOST_WAITING:
+                raise ParameterError(
+                    f"{len(self._waiting)} runs wait already: go on with this one when some have ended"
+                )
+            job.arguments, job.state = job.resume_arguments, JobState.WAITING
+            job.code, job.process, job.started, job.ended, job.here = None, None, 0.0, 0.0, True
+            self._jobs[job.id] = job
+            self._waiting.append(job)
+        self._save(job)
+        self._fill()
+
     def cancel(self, job: Job) -> None:
         """End a job: one that runs saves what is finished first.
 
@@ -222,7 +245,7 @@ class Jobs:
                     return
                 job = self._waiting.popleft()
                 try:
-                    with open(f"{job.out}.log", "wb") as log:
+                    with open(f"{job.out}.log", "ab") as log:  # it may have lines of before
                         job.process = subprocess.Popen(
                             [*self.command, *job.arguments], stdin=subprocess.DEVNULL, stdout=log,
                             stderr=subprocess.STDOUT, start_new_session=True,
@@ -240,6 +263,8 @@ class Jobs:
     def _wait(self, job: Job, process: subprocess.Popen[bytes]) -> None:
         code = process.wait()
         with self._lock:
+            if job.process is not process:  # it goes on in another one
+                return
             job.code = code
             if not job.ends:
                 job.state = JobState.DONE if code in SUCCESS else JobState.FAILED

@@ -167,6 +167,22 @@ def arguments_of(fields: Mapping[str, str], specs: Specs) -> tuple[str, list[str
     return f"{verb} {what}: {model} on {data}", [verb.value, *found]
 
 
+def check_allowed(arguments: Sequence[str], specs: Specs) -> None:
+    """Refuse the arguments of an earlier run whose model or data may not be used any more.
+
+    Args:
+        arguments: as `arguments_of` made them.
+        specs: what it may use now.
+
+    Raises:
+        ParameterError: one of them may not.
+    """
+    known = {"model": models_of(Verb(arguments[0]), specs), "data": specs.data}
+    for name, _, value in (one.removeprefix("--").partition("=") for one in arguments[1:]):
+        if name in known:
+            _one_of(name, value, known[name])
+
+
 def _method(verb: Verb, fields: Mapping[str, str]) -> tuple[str, str]:
     """The name of a method, and its text with the parameters that are not left at their defaults.
 

@@ -26,6 +26,7 @@ from unshaken.serve.site.launch import (
     Verb,
     allowed_specs,
     arguments_of,
+    check_allowed,
     choices_of,
     methods_of,
     models_of,
@@ -142,6 +143,17 @@ def cancel(job: InJob, jobs: InJobs, sent: Sent) -> Response:
     """End a job."""
     try:
         jobs.cancel(job)
+    except ParameterError as error:
+        raise HTTPException(409, f"{error}.") from None
+    return RedirectResponse(f"/jobs/{job.id}", 303)
+
+
+@router.post("/{id}/go-on")
+def go_on(job: InJob, site: Here, jobs: InJobs, sent: Sent) -> Response:
+    """Start a job again that was cancelled or interrupted."""
+    try:
+        check_allowed(job.arguments, _specs(site))
+        jobs.go_on(job)
     except ParameterError as error:
         raise HTTPException(409, f"{error}.") from None
     return RedirectResponse(f"/jobs/{job.id}", 303)
