@@ -105,7 +105,7 @@ def slices(
         list[str] | None,
         Option(
             "Columns that divide the images, such as brightness, size:32+96 or weather*brightness. May be repeated. "
-            "Default: all, that is class, all properties, and all columns of --meta.",
+            "Default: all, that is class, all properties, and all columns of --meta and of the data.",
             "COLUMN,COLUMN",
         ),
     ] = None,
