@@ -29,9 +29,7 @@ SIDE = 64
 TITLES = {"pca": "principal axes", "umap": "UMAP"}
 
 
-def pack_map(
-    run: RunDir, config: RunConfig, frame: Frame, found: ImageMap, *, pictures: bool = True, **more: Any
-) -> str:
+def pack_map(run: RunDir, config: RunConfig, frame: Frame, found: ImageMap) -> str:
     """The JSON text that `map.js` reads.
 
     Numbers are base64 of little-endian arrays, a condition after the other: places uint16 from 0 to `STEPS`, classes
@@ -42,8 +40,6 @@ def pack_map(
         config: of the run.
         frame: its outcomes.
         found: the points.
-        pictures: put pictures into the text, within half of `BUDGET`.
-        more: further keys, such as addresses of a server.
     """
     rows = found.rows
     ids = [frame.ids[int(row)] for row in rows]
@@ -74,8 +70,7 @@ def pack_map(
             "predicted": _pack(np.concatenate([frame.prediction[rows, j] for j in shown]), "<i2"),
             "right": _pack(np.concatenate([frame.right[rows, j] for j in shown]).view(np.uint8), "<u1"),
             "columns": columns,
-            "pictures": _pictures(run, ids) if pictures else {},
-            **more,
+            "pictures": _pictures(run, ids),
         },
         ensure_ascii=False,
         separators=(",", ":"),
@@ -98,7 +93,7 @@ def _projection(name: str, place: NDArray[np.float64], found: ImageMap) -> dict[
 
 
 def _pictures(run: RunDir, ids: Sequence[str]) -> dict[int, str]:
-    """Addresses of the kept pictures of unchanged images, by the number of the point."""
+    """Addresses of the kept pictures of unchanged images, by the number of the point, within half of `BUDGET`."""
     kept: Mapping[str, Any] = run.examples("clean")
     found, size = dict[int, str](), 0
     for point, name in enumerate(ids):

@@ -57,6 +57,8 @@
     var px = new Float32Array(n), py = new Float32Array(n);  // places in pixels
     var lasso = [], dragging = null, parts, codes, colours, timer = 0;
 
+    var pages = figure.closest("[data-samples]");  // of a server, where each sample has a page
+
     // Controls
     var tools = figure.querySelector("[data-tools]"), id = "map" + number;
     function select(name, title, options) {
@@ -242,7 +244,6 @@
       report.append(make("div", { className: "controls" }, [
         make("div", {}, [make("label", { htmlFor: name.id, textContent: "Name of the slice" }), name]),
         button("Download CSV", function () { download(name.value); }), button("Copy the ids", function () { copy(some); })]));
-      if (data.save) report.append(saver(some, name));
       if (data.rest === null) report.append(make("p", { className: "small soft", textContent: "The file names the drawn images alone; draw all by --points." }));
       var list = make("ul", { className: "ids" });
       some.slice(0, LISTED).forEach(function (i) { list.append(make("li", {}, [button(data.ids[i], function () { open(i); })])); });
@@ -289,15 +290,6 @@
       box.select();
       said.textContent = document.execCommand("copy") ? count(some.length, "id") + " copied" : "Copy the ids from the box below";
     }
-    function saver(some, name) {
-      var form = make("form", { method: "post", action: data.save, className: "controls" });
-      var field = function (key, value) { return make("input", { type: "hidden", name: key, value: value }); };
-      form.append(field("form", data.form), field("chosen", some.map(function (i) { return numbers[i]; }).join(",")));
-      var own = field("name", name.value);
-      form.append(own, make("button", { textContent: "Save as a slice of the run" }));
-      form.addEventListener("submit", function () { own.value = name.value; });
-      return form;
-    }
 
     // One image
     function describe(i) {
@@ -308,7 +300,7 @@
     }
     function nameOf(k) { return k >= 0 ? data.classes[k] : "no class"; }
     function open(i) {
-      if (data.sample) { location.href = data.sample + numbers[i]; return; }
+      if (pages) { location.href = pages.dataset.samples + numbers[i]; return; }
       detail.replaceChildren();
       if (data.pictures[i]) detail.append(make("img", { src: data.pictures[i], alt: "Unchanged image of sample " + data.ids[i] }));
       detail.append(make("p", {}, [make("code", { textContent: data.ids[i] }), make("br", {}), describe(i),
