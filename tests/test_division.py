@@ -78,9 +78,7 @@ def test_columns_of_the_data_tags_of_cameras_and_a_table_of_classes(tmp_path):
         file, exif = io.BytesIO(), Image.Exif()
         exif[ExifTags.Base.Model] = "AB"[i % 2]
         Image.new("RGB", (8, 8), (255 * (i % 3 == 0),) * 3).save(file, "JPEG", exif=exif)
-        rows.append(
-            {"image": file.getvalue(), "label": ["dark", "light"][i % 3 == 0], "note": f"n{i}", "sky": i // 6}
-        )
+        rows.append({"image": file.getvalue(), "label": ["dark", "light"][i % 3 == 0], "note": f"n{i}", "sky": i // 6})
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "d.parquet")
     (tmp_path / "kinds.csv").write_text("class,kind\ndark,dull\nlight,bright\n")
     options = {
