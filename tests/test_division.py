@@ -103,7 +103,7 @@ def test_columns_of_the_data_tags_of_cameras_and_a_table_of_classes(tmp_path):
     names = {r["slicing"] for r in every}
     assert {"kind", "sky", "class", "brightness"} < names
     assert "note" in names  # twelve words
-    with pytest.raises(ParameterError, match="no tag of EXIF; did you mean 'exif[.]Model'"):
+    with pytest.raises(ParameterError, match=r"no tag of EXIF; did you mean 'exif\.Model'"):
         unshaken.api.slices(done.run, "exif.Modell")
 
 
