@@ -232,7 +232,7 @@ RANDOM = 1e-4
 """Largest gap between normalised logits of the same image that is put down to rounding."""
 VANISHING = 0.01
 """Share of samples without a gradient from which it counts as masked."""
-BESIDE = 0.01
+NEIGHBOUR_NOISE = 0.01
 """Standard deviation of the noise, in [0, 1] pixel units, between an image and the point beside it."""
 SHATTERED = 0.75
 """Median cosine of the gradients at an image and beside it, below which they are shattered. Over ten parts of 16 demo
@@ -314,7 +314,7 @@ def _gradient_agreement(context: AttackContext, batch: Batch, gradient: Tensor) 
     These are so near whatever the budget is: further away the gradient of any model is another.
     """
     noise = SampleRng.of(context.seed, "auto", batch.ids).to(batch.images.device).normal(*batch.images.shape[1:])
-    points = (batch.images + min(BESIDE, _per_pixel(context) / 4) * noise).clamp(0, 1)
+    points = (batch.images + min(NEIGHBOUR_NOISE, _per_pixel(context) / 4) * noise).clamp(0, 1)
     loss = Margin(required(batch.labels), False)
     neighbour = finite_part(required(context.oracle.ask(Gradient(points, of=loss)).gradient))
     return float(torch.cosine_similarity(gradient, neighbour.flatten(1)).median())
