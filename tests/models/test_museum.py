@@ -233,6 +233,14 @@ def test_votes_decide_and_probabilities_only_where_they_are_equal():
     ("mixup", {"share": 1.0}, r"mixup: share=1 must be in \(0, 1\)"),
     ("anti_adversary", {"length": 0.0}, "anti_adversary: length=0 must be above 0"),
     ("pruned", {"draws": 0.0}, "pruned: draws=0 must be above 0"),
+    ("bit_depth", {"bits": 0}, "bit_depth: bits=0 must be at least 1"),
+    ("jpeg", {"quality": 101}, "jpeg: quality=101 must be 1 to 100"),
+    ("distilled", {"temperature": 0.0}, "distilled: temperature=0 must be above 0"),
+    ("cold", {"factor": float("nan")}, "cold: factor=nan must be above 0"),
+    ("noise", {"sigma": -0.1}, "noise: sigma=-0.1 must be at least 0"),
+    ("random_resize", {"least": 0.0}, r"random_resize: least=0 must be in \(0, 1\]"),
+    ("detector", {"side": 0}, "detector: side=0 must be at least 1"),
+    ("detector", {"threshold": 2.5}, r"detector: threshold=2.5 must be in \[0, 2\]"),
     ("mixed_precision", {"bits": (1,)}, "mixed_precision: bits="),
 ])  # fmt: skip
 def test_settings_outside_their_range_are_named(name, value, words):

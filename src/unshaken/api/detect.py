@@ -102,11 +102,7 @@ def screen_run(
         other = load_data(spec, download=options["download"]).unlabelled()
         split = {"method": "screening", "params": {**shared, "split": f"{group}/{name}"}}
         jobs.append(made(f"{out}/{place}", other, split, options["limit"]))
-    missing = None  # why model and detectors cannot be attacked
-    if jobs[0].dataset.labels is None:
-        missing = "the data has no labels, and an attack needs the true class of each image"
-    elif not jobs[0].model.differentiable:
-        missing = "the model gives no gradients (black box)"
+    missing = _lacks_for_attack(jobs[0])
     if attacked and missing is None:
         budgets = [parse_number(e, "eps") if isinstance(e, str) else float(e) for e in eps]
         guarded = {"method": "evasion", "params": {**shared, "attack": attack}, "norm": norm, "eps": budgets}
@@ -134,6 +130,13 @@ def screen_run(
     _flag(jobs[0], found, missing if attacked else None)
     write_division(jobs[0].run, division, shared=options["share"])
     return jobs[0].run
+
+
+def _lacks_for_attack(job: Job) -> str | None:
+    """Why the model and the detectors cannot be attacked; None where they can."""
+    if job.dataset.labels is None:
+        return "the data has no labels, and an attack needs the true class of each image"
+    return None if job.model.differentiable else "the model gives no gradients (black box)"
 
 
 @of_arguments

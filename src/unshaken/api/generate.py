@@ -304,12 +304,7 @@ def generate_set(
     loaded = load_generator(generator).to(chosen)
     wanted = _classes(loaded, classes, condition, str(generator))
     labels = torch.tensor(wanted)[torch.arange(n) % len(wanted)]
-    photos = None
-    if source is not None:  # the real images to vary
-        images, given, ids = _read(source, loaded, download)
-        if given is None:
-            raise DataError(f"source {source!r} has no labels: a set of variations needs the class of each image")
-        photos = Photos.of(images, given, ids, labels, seed)
+    photos = None if source is None else _photos(source, loaded, labels, seed, download)
     checks: dict[str, Check] = {"flat": is_flat}
     if filter_model is not None:
         judge = load_model(filter_model, download=download).to(chosen).eval()
@@ -342,6 +337,14 @@ def _check(n: int, confidence: float, condition: str, source: DataSource | None)
         raise ParameterError(
             f"condition {condition!r}: {'leave the source out' if source else 'give a source to vary'}"
         )
+
+
+def _photos(source: DataSource, generator: Generator, labels: Tensor, seed: int, download: bool) -> Photos:
+    """The real images to vary, one of each place's class."""
+    images, given, ids = _read(source, generator, download)
+    if given is None:
+        raise DataError(f"source {source!r} has no labels: a set of variations needs the class of each image")
+    return Photos.of(images, given, ids, labels, seed)
 
 
 def _is_unsure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from unshaken.api.generate import images_in_memory
 from unshaken.api.job import choose_device, default_out
+from unshaken.core.classifier import Classifier
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import in_range
@@ -24,7 +26,7 @@ from unshaken.core.tables import declare_table
 from unshaken.data import Dataset, DataSource, as_dataset
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.recipe import Recipe
-from unshaken.harden.engine.training import training_of
+from unshaken.harden.engine.training import Training, training_of
 from unshaken.measure.scaling import tempered_losses
 from unshaken.models.networks.architectures import build
 from unshaken.report.pages.scaling import RECORD, SCALING
@@ -125,7 +127,9 @@ def measure_scaling(
         RunError: the directory holds another run, or this one without `resume`.
     """
     recipes = [parse_method(m, "harden") if isinstance(m, str) else m for m in _listed(methods)]
-    _check(sizes, model, {"repetitions": repetitions, "updates": updates, "batch_size": batch_size}, lr, seed, limit)
+    numbers = {"repetitions": repetitions, "updates": updates, "batch_size": batch_size}
+    _check(sizes, model, numbers, lr, seed, limit)
+    plan = partial(training_of, updates=updates, batch_size=batch_size, lr=lr, held_out=1)
     place = choose_device(device)
     named = dict(zip(_names(_listed(generated)), _listed(generated), strict=True))
     opened = {name: as_dataset(d, download=download) for name, d in {REAL: real, **named, "test": test}.items()}
@@ -133,8 +137,7 @@ def measure_scaling(
     settings = {
         "sources": specs, "data_fingerprints": {name: data.fingerprint for name, data in opened.items()},
         "model": model, "methods": [[r.info.name, r.model_dump(mode="json")] for r in recipes], "sizes": list(sizes),
-        "repetitions": repetitions, "updates": updates, "batch_size": batch_size, "lr": lr, "limit": limit,
-        "seed": seed,
+        **numbers, "lr": lr, "limit": limit, "seed": seed,
     }  # fmt: skip
     run = RunDir(out or default_out(model, specs[REAL], "scaling"))
     with locked(run) as lock:
@@ -147,13 +150,8 @@ def measure_scaling(
             for name, size, r in cells:
                 condition = Condition(f"{name}-{size}", name)
                 if not run.has_rows("scaling", condition.id, r):
-                    own, drawn = sources[name], seed * 1000 + r
-                    learned = own.take(nested_order(own.labels, classes, drawn)[:size])
-                    training = training_of(size, updates, seed=drawn, batch_size=batch_size, lr=lr, held_out=1)
-                    start = fresh(model, learned.images, classes=classes, seed=drawn).to(place)
-                    fitted = fit(start, learned.images, learned.labels, recipes, training, classes=classes)
-                    columns = _answers(fitted.model, tested, place, seed)
-                    columns |= {"images": [size] * len(columns["id"]), "repetition": [r] * len(columns["id"])}
+                    net = _train(model, sources[name], size, classes, recipes, plan(size, seed=seed * 1000 + r), place)
+                    columns = _answers(net, tested, place, seed, images=size, repetition=r)
                     run.write_rows(table_of(Part("scaling", condition, columns)), "scaling", condition.id, r)
                 lock.renew()
                 task.advance()
@@ -161,6 +159,16 @@ def measure_scaling(
         run.write_json(record | {"remarks": remarks, "provenance": provenance(), "finished": True}, RECORD)
         SCALING.write(run)
     return ScalingResult(run, SCALING.read(run).record)
+
+
+def _train(
+    model: str, source: _Images, size: int, classes: int, recipes: list[Recipe], training: Training, place: str
+) -> Classifier:
+    """A network with new weights that has learned the first images of a source, by the training's seed."""
+    seed = training.seed
+    learned = source.take(nested_order(source.labels, classes, seed)[:size])
+    start = fresh(model, learned.images, classes=classes, seed=seed).to(place)
+    return fit(start, learned.images, learned.labels, recipes, training, classes=classes).model
 
 
 def nested_order(labels: Tensor, classes: int, seed: int) -> Tensor:
@@ -247,8 +255,8 @@ def _check_sets(opened: dict[str, Dataset], sources: dict[str, _Images], tested:
     return classes
 
 
-def _answers(model: Any, tested: _Images, place: str, seed: int) -> dict[str, list[Any]]:
-    """Rows of the test images that judge: predictions, and losses before and after the temperature of the others."""
+def _answers(model: Any, tested: _Images, place: str, seed: int, **same: int) -> dict[str, list[Any]]:
+    """Rows of the test images that judge: predictions, losses before and after a temperature, and `same` in each."""
     with torch.no_grad():
         parts = [model(part.to(place).float() / 255).double().cpu() for part in torch.split(tested.images, 256)]
     logits = torch.cat(parts).numpy()
@@ -260,6 +268,7 @@ def _answers(model: Any, tested: _Images, place: str, seed: int) -> dict[str, li
     return {
         "id": [tested.ids[i] for i in judged], "label": own[1].tolist(), "prediction": own[0].argmax(1).tolist(),
         "loss": tempered_losses(*own, *others).tolist(), "raw_loss": raw.tolist(),
+        **{name: [value] * len(judged) for name, value in same.items()},
     }  # fmt: skip
 
 

@@ -103,21 +103,17 @@ def make_texture(
         ModelError: a model is absent, or does not take a texture.
         RunError: the directory holds another run, or this one without `resume`.
     """
-    for name, value, bounds in (
-        ("size", size, TEXTURE_SIDE),
-        ("block", block, BLOCK_SIDE),
-        ("candidates", candidates, CANDIDATES),
-        ("seed", seed, SEED),
-    ):
-        in_range(name, value, *bounds)
+    in_range("size", size, *TEXTURE_SIDE)
+    in_range("block", block, *BLOCK_SIDE)
+    in_range("candidates", candidates, *CANDIDATES)
+    in_range("seed", seed, *SEED)
     if size < 2 * block:
         raise ParameterError(f"size {size} is less than two blocks of {block} pixels: give a larger size or --block")
     pixels, place = _read(photo, block), choose_device(device)
     nets = {
-        name: as_classifier(spec, download=download).to(place) for name, spec in (("tile", model), ("judge", judge))
+        name: as_classifier(net, download=download).to(place) for name, net in {"tile": model, "judge": judge}.items()
     }
-    prints = [fingerprint(net) for net in nets.values()]
-    if prints[0] == prints[1]:
+    if len(set(prints := [fingerprint(net) for net in nets.values()])) == 1:
         raise ParameterError(f"judge {nets['judge'].name!r} gives the loss, too: name a network trained apart from it")
     settings = {
         "photo": str(photo), "sha256": hashlib.sha256(pixels.tobytes()).hexdigest(), "shape": list(pixels.shape),

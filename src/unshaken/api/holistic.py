@@ -51,32 +51,17 @@ class Holistic:
 
 @refuse_exit()
 def holistic(
-    candidates: Mapping[str, Candidate],
-    data: DataSource,
-    *,
-    classes: Sequence[str] = (),
-    plan: str | Sequence[Any] = PLAN,
-    factors: str | Path | Mapping[str, Sequence[str]] | None = None,
-    cues: str | CueConflict | None = "cue-conflict",
-    cue_data: DataSource | None = None,
-    against: str | Sequence[str] = (),
-    fitting: DataSource | None = None,
+    candidates: Mapping[str, Candidate], data: DataSource, *, classes: Sequence[str] = (),
+    plan: str | Sequence[Any] = PLAN, factors: str | Path | Mapping[str, Sequence[str]] | None = None,
+    cues: str | CueConflict | None = "cue-conflict", cue_data: DataSource | None = None,
+    against: str | Sequence[str] = (), fitting: DataSource | None = None,
     shifts: Mapping[str, DataSource] | None = None,
-    captions: str | Path | Captions | None = None,
-    photos: DataSource | None = None,
-    choose: Choose | None = None,
-    asked: int = 200,
-    choices: int = 4,
-    baseline: str = "",
-    limit: int | None = None,
-    seed: int = 0,
-    out: str | Path | None = None,
-    resume: bool = False,
-    device: str = "auto",
-    batch_size: int | Literal["auto"] = "auto",
-    workers: int | None = None,
+    captions: str | Path | Captions | None = None, photos: DataSource | None = None,
+    choose: Choose | None = None, asked: int = 200, choices: int = 4, baseline: str = "",
+    limit: int | None = None, seed: int = 0, out: str | Path | None = None, resume: bool = False,
+    device: str = "auto", batch_size: int | Literal["auto"] = "auto", workers: int | None = None,
     download: bool = False,
-) -> Holistic:
+) -> Holistic:  # fmt: skip
     """Run the evaluation `zero-shot` on objects: models over six aspects of robustness, by factors of their design.
 
     The aspects: visual factors, shape bias, abnormal images, calibration, retrieval, corruptions that know depth. Runs

@@ -184,18 +184,11 @@ def find_labels(
     """
     check_folder(out, "out", LABEL_RECORDS)
     finders, chosen = _named(methods), read_engine(engine, device)
-    in_range("folds", folds, 2, LARGEST_FOLDS)
-    if 0 < review_size < STRATA:
-        raise ParameterError(f"review_size={review_size} must be {STRATA} or more, one a stratum, or 0 for none")
-    if pred_probs is not None and model != AUTO:
-        raise ParameterError(
-            f"probabilities are given, and so is the model {model!r}, which would make others: give one"
-        )
+    _check(folds, review_size, model, pred_probs)
     dataset = as_dataset(data, download=download)
     classes = _count_classes(dataset)
-    needs = frozenset[str]().union(*(finder.needs for finder in finders.values()))
     if model == AUTO and pred_probs is None:
-        model = choose_model(dataset, needs, trained=bool(training.keys() - {"seed"}))
+        model = choose_model(dataset, _needs(finders), trained=bool(training.keys() - {"seed"}))
     examined = len(dataset) if limit is None else min(limit, len(dataset))
     settings = Training.from_text({"epochs": choose_epochs(examined, folds, training.get("batch_size")), **training})
     source = Source.of(pred_probs, model, folds, settings, choose_device(device), download=download)
@@ -209,12 +202,8 @@ def find_labels(
         )  # fmt: skip
         samples, evidence = _examine(dataset, classes, source, finders, Passes(there, chosen, lock), limit)
         keep_features(run, evidence)
-        for name, finder in finders.items():
-            if lacking := finder.needs - evidence.kinds:
-                raise ParameterError(f"{name} needs {' and '.join(sorted(lacking))}, which {_HOW[min(lacking)]}")
-        found = {name: finder.find(evidence) for name, finder in finders.items()}
+        found = _find(finders, evidence)
         ids = [dataset.ids[i] for i in samples.good]
-        first = next(iter(found.values()))
         _write_found(run, finders, found, samples, evidence)
         true = None if dataset.true_labels is None else dataset.true_labels[samples.good]
         record = {
@@ -222,13 +211,36 @@ def find_labels(
             "classes": list(dataset.classes) or [str(i) for i in range(classes)],
             "bad_samples": [{"id": dataset.ids[i], "reason": why} for i, why in sorted(samples.bad.items())],
             "realised_noise": dataset.realised_noise, **record_of(found, evidence, true),
-            "review": drawn_record(first, ids, review_size, settings.seed), "provenance": provenance(),
-            "finished": True,
+            "review": drawn_record(next(iter(found.values())), ids, review_size, settings.seed),
+            "provenance": provenance(), "finished": True,
         }  # fmt: skip
         run.write_json(record, RECORD)
         LABELS.write(run)
         drop_shards(run)
     return LabelsResult(run, tuple(ids), found, record)
+
+
+def _check(folds: int, review_size: int, model: str, pred_probs: Given) -> None:
+    """Refuse numbers out of range, and two sources of probabilities."""
+    in_range("folds", folds, 2, LARGEST_FOLDS)
+    if 0 < review_size < STRATA:
+        raise ParameterError(f"review_size={review_size} must be {STRATA} or more, one a stratum, or 0 for none")
+    if pred_probs is not None and model != AUTO:
+        raise ParameterError(
+            f"probabilities are given, and so is the model {model!r}, which would make others: give one"
+        )
+
+
+def _needs(finders: Mapping[str, Finder]) -> frozenset[str]:
+    return frozenset().union(*(finder.needs for finder in finders.values()))
+
+
+def _find(finders: Mapping[str, Finder], evidence: Evidence) -> dict[str, LabelScores]:
+    """What each finder says of the labels; an error where the evidence is not there that one needs."""
+    for name, finder in finders.items():
+        if lacking := finder.needs - evidence.kinds:
+            raise ParameterError(f"{name} needs {' and '.join(sorted(lacking))}, which {_HOW[min(lacking)]}")
+    return {name: finder.find(evidence) for name, finder in finders.items()}
 
 
 def _write_found(
@@ -268,8 +280,7 @@ def _examine(
     )  # fmt: skip
     if not len(samples.good):
         raise DataError(f"data {dataset.options.spec!r} has no sample that can be examined")
-    needs = frozenset[str]().union(*(finder.needs for finder in finders.values()))
-    return samples, source.evidence(samples, classes, passes, needs)
+    return samples, source.evidence(samples, classes, passes, _needs(finders))
 
 
 def _named(methods: str | Finder | Sequence[str | Finder]) -> dict[str, Finder]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from unshaken.cli.complete import complete_methods
 from unshaken.cli.names import check_method
@@ -13,6 +13,9 @@ from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
 from unshaken.core.options import COUNT, EXPLAIN_RECORDS, Argument, Option, OutputFolder
+
+if TYPE_CHECKING:
+    from unshaken.api.explain import ExplainResult
 
 
 @verb
@@ -61,8 +64,7 @@ def explain(
     limit: Limit = None,
     seed: Seed = 0,
     out: Annotated[
-        str | None,
-        OutputFolder("Run directory. Default: runs/ and a name.", "DIR", records=EXPLAIN_RECORDS),
+        str | None, OutputFolder("Run directory. Default: runs/ and a name.", "DIR", records=EXPLAIN_RECORDS)
     ] = None,
     resume: Resume = False,
     batch_size: BatchSize = "auto",
@@ -81,16 +83,9 @@ def explain(
     from unshaken import api
 
     if run is not None:
-        others = {
-            "--data": data,
-            "--metric": metric,
-            "--boxes": boxes,
-            "--masks": masks,
-            "--limit": limit,
-            "--out": out,
-        }
+        others = {"data": data, "metric": metric, "boxes": boxes, "masks": masks, "limit": limit, "out": out}
         return _examples(
-            session, run, names, [name for name, value in others.items() if value], model=model, seed=seed,
+            session, run, names, [f"--{name}" for name, value in others.items() if value], model=model, seed=seed,
             batch_size=batch_size, device=device, download=download,
         )  # fmt: skip
     with progress(session):
@@ -100,17 +95,20 @@ def explain(
             resume=resume, batch_size=batch_size, workers=workers, engine=engine, device=device,
             download=download,
         )  # fmt: skip
-    record = result.summary
     if json:
-        print_json(record.model_dump(mode="json"))
-    elif not session.quiet:
-        for name, found in record.found.items():
-            print_line(f"{name}: {_figures(found.figures)}{found.forwards:,} forward passes")
-            for remark in found.remarks:
-                print_line(f"  {remark}")
-    if not json:
-        print_line(f"report: {result.run}/report.html")
+        print_json(result.summary.model_dump(mode="json"))
+    else:
+        _show(result, quiet=session.quiet)
     return name_bad_samples(result.bad_samples)
+
+
+def _show(result: ExplainResult, *, quiet: bool) -> None:
+    """Print the figures of each method, unless quiet, and where the report is."""
+    for name, found in () if quiet else result.summary.found.items():
+        print_line(f"{name}: {_figures(found.figures)}{found.forwards:,} forward passes")
+        for remark in found.remarks:
+            print_line(f"  {remark}")
+    print_line(f"report: {result.run}/report.html")
 
 
 def _examples(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from unshaken.cli.complete import complete_data, complete_methods, names
 from unshaken.cli.harden import train, training_options
@@ -45,6 +45,23 @@ from unshaken.core.options import COUNT, LABEL_RECORDS, Option, OutputFolder
 USUAL = "elr"
 """The recipe unless another is asked for."""
 
+LabelledData = Annotated[
+    str | None,
+    Option(
+        "Labelled images: demo, folder:DIR, parquet:FILE, cifar10, or another data SPEC.",
+        "SPEC",
+        complete=complete_data,
+        read=check_data,
+    ),
+]
+PredProbs = Annotated[
+    str | None,
+    Option(
+        "Out-of-sample probabilities instead: .npy [N, K] in the order of the data, or .parquet with the columns "
+        "id and p_CLASS. With --kind: .npy [N, K], boxes .json, or .npy [N, K, H, W].",
+        "FILE",
+    ),
+]
 
 app = Program(name="labels", help="Find wrong labels, review them, and train in spite of them.")
 
@@ -102,15 +119,7 @@ app.command("compare")(compare)
 @verb
 def find(
     session: Session,
-    data: Annotated[
-        str | None,
-        Option(
-            "Labelled images: demo, folder:DIR, parquet:FILE, cifar10, or another data SPEC.",
-            "SPEC",
-            complete=complete_data,
-            read=check_data,
-        ),
-    ] = None,
+    data: LabelledData = None,
     method: Annotated[
         list[str] | None,
         Option(
@@ -129,14 +138,7 @@ def find(
             "auto|ARCH|SPEC",
         ),
     ] = "auto",
-    pred_probs: Annotated[
-        str | None,
-        Option(
-            "Out-of-sample probabilities instead: .npy [N, K] in the order of the data, or .parquet with the columns "
-            "id and p_CLASS. With --kind: .npy [N, K], boxes .json, or .npy [N, K, H, W].",
-            "FILE",
-        ),
-    ] = None,
+    pred_probs: PredProbs = None,
     kind: Annotated[
         str,
         Option(
@@ -177,36 +179,38 @@ def find(
     Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
     """
     from unshaken.api.labels import find_labels
-    from unshaken.harden.engine.training import TrainingOptions
-    from unshaken.report.pages.labels import expected_sentence, share_sentence
 
     if kind != "classes":
         return _find_kind(session, kind, labels, pred_probs, out, json=json, others=bool(data or method or resume))
     if data is None or labels is not None:
         raise ParameterError("--labels goes with --kind; for one class an image give --data SPEC, which has its labels")
-    training: TrainingOptions = {"seed": seed}
-    if epochs is not None:
-        training["epochs"] = epochs
+    training = training_options([], epochs=epochs, batch_size=None, lr=None, seed=seed)
     with progress(session):
         result = find_labels(
             data, method or "confident-learning", model=model, pred_probs=pred_probs, folds=folds,
             review_size=review_size, limit=limit, out=out, resume=resume, device=device, workers=workers, engine=engine,
             download=download, **training,
         )  # fmt: skip
-    record = result.summary
     if json:
-        print_json(record)
-    elif not session.quiet:
+        print_json(result.summary)
+    else:
+        _show_found(result.summary, str(result.run), quiet=session.quiet)
+    return name_bad_samples(result.bad_samples)
+
+
+def _show_found(record: dict[str, Any], run: str, *, quiet: bool) -> None:
+    """Print what each method found and what people should review, unless quiet, and where the report is."""
+    from unshaken.report.pages.labels import expected_sentence, share_sentence
+
+    if not quiet:
         for name, one in record["found"].items():
             wrong = "ranked" if one["flagged"] is None else f"{one['flagged']:,} of {record['samples']:,} flagged"
             truth = f"; AUROC {one['judged']['auroc']['value']:.3f} on the true labels" if "judged" in one else ""
             print_line(f"{name}: {wrong}{expected_sentence(one)}{truth}")
-        print_line(share_sentence(record, str(result.run)))
+        print_line(share_sentence(record, run))
         if record["review"]:
-            print_line(f"to review: {len(record['review']['ids']):,} samples, listed in {result.run}/labels.json")
-    if not json:
-        print_line(f"report: {result.run}/report.html")
-    return name_bad_samples(result.bad_samples)
+            print_line(f"to review: {len(record['review']['ids']):,} samples, listed in {run}/labels.json")
+    print_line(f"report: {run}/report.html")
 
 
 def _find_kind(

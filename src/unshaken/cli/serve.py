@@ -106,6 +106,106 @@ def check_together(option: str, value: object, advice: str, others: Mapping[str,
 
 
 PANEL = "Score endpoint"
+ScoredModel = Annotated[str | None, Option("Model to answer POST /v1/score with.", "SPEC", panel=PANEL)]
+ScoreDetectors = Annotated[
+    str | None,
+    Option("Folder written by 'unshaken detect fit', on the model of --score.", "DETECTORS", panel=PANEL),
+]
+MinAccepted = Annotated[
+    float | None,
+    Option(
+        "Minimum share of normal images that the detectors accept, all together. Default: 0.95.",
+        "SHARE",
+        SHARE,
+        panel=PANEL,
+    ),
+]
+CalibrationData = Annotated[
+    str | None,
+    Option("Labelled images, not seen in training, to calibrate the probabilities on.", "SPEC", panel=PANEL),
+]
+History = Annotated[
+    str | None,
+    OutputFolder(
+        "Run directory to keep windows of predicted classes and rejected images in.",
+        "DIR",
+        panel=PANEL,
+        records=("service.json", "run.lock"),
+    ),
+]
+Window = Annotated[
+    int | None, Option("Number of images in a window of --history. Default: 1000.", "N", COUNT, panel=PANEL)
+]
+MaxBatch = Annotated[
+    int | None, Option("Maximum number of images in one pass. Default: by their size.", "N", BATCH, panel=PANEL)
+]
+Queue = Annotated[
+    int | None,
+    Option(
+        "Maximum number of images that wait; further requests are answered with status 429. Default: 512.",
+        "N",
+        COUNT,
+        panel=PANEL,
+    ),
+]
+RateLimit = Annotated[
+    int | None,
+    Option("Maximum number of requests of one caller per minute. Default: any number.", "N", COUNT, panel=PANEL),
+]
+ScoreDevice = Annotated[
+    str | None, Option("Device of the model: auto, cpu, cuda, mps, xpu. Default: auto.", "DEVICE", panel=PANEL)
+]
+RefusalLog = Annotated[
+    str | None,
+    UpdatedFile(
+        "Append a line for each refused request to this file; - for standard error.",
+        "FILE",
+        panel=PANEL,
+        kind="a log of requests",
+        begins=LOG,
+        stream=True,
+    ),
+]
+Database = Annotated[
+    str | None,
+    UpdatedFile(
+        "Database of the list of runs, the readers and their reviews: a path, sqlite:///PATH or "
+        "postgresql+psycopg://...  Default: a file in the cache.",
+        "URL",
+        kind="a database of SQLite",
+        begins=SQLITE,
+    ),
+]
+AllowSpec = Annotated[
+    list[str] | None,
+    Option("Model or data SPEC that started runs may use, besides those of the listed runs. May be repeated.", "SPEC"),
+]
+UserHeader = Annotated[
+    str | None,
+    Option(
+        "Header in which the proxy of --trusted-proxy names who has logged in there, such as X-Forwarded-User.",
+        "NAME",
+    ),
+]
+TrustedProxy = Annotated[
+    list[str] | None,
+    Option(
+        "Address or network of a proxy whose X-Forwarded-For, X-Forwarded-Proto and --user-header are believed. "
+        "May be repeated. Default: 127.0.0.1 for the first two.",
+        "ADDRESS",
+    ),
+]
+AuditLog = Annotated[
+    str | None,
+    UpdatedFile(
+        "Append a line for each log-in, each form that was taken and each refused request to this file; - for "
+        "standard error.",
+        "FILE",
+        kind="a log of requests",
+        begins=LOG,
+        stream=True,
+    ),
+]
 
 
 @verb
@@ -113,113 +213,27 @@ def serve(
     directories: Annotated[
         list[str] | None, Argument("Folders that hold run directories, however deep. Default: runs.", "DIR")
     ] = None,
-    db: Annotated[
-        str | None,
-        UpdatedFile(
-            "Database of the list of runs, the readers and their reviews: a path, sqlite:///PATH or "
-            "postgresql+psycopg://...  Default: a file in the cache.",
-            "URL",
-            kind="a database of SQLite",
-            begins=SQLITE,
-        ),
-    ] = None,
+    db: Database = None,
     readers: Readers = None,
     host: Host = "127.0.0.1",
     port: Port = 8765,
     read_only: Annotated[bool, Option("Hide and refuse everything that changes or starts something.")] = False,
-    allow_spec: Annotated[
-        list[str] | None,
-        Option(
-            "Model or data SPEC that started runs may use, besides those of the listed runs. May be repeated.", "SPEC"
-        ),
-    ] = None,
-    user_header: Annotated[
-        str | None,
-        Option(
-            "Header in which the proxy of --trusted-proxy names who has logged in there, such as X-Forwarded-User.",
-            "NAME",
-        ),
-    ] = None,
-    trusted_proxy: Annotated[
-        list[str] | None,
-        Option(
-            "Address or network of a proxy whose X-Forwarded-For, X-Forwarded-Proto and --user-header are believed. "
-            "May be repeated. Default: 127.0.0.1 for the first two.",
-            "ADDRESS",
-        ),
-    ] = None,
-    audit_log: Annotated[
-        str | None,
-        UpdatedFile(
-            "Append a line for each log-in, each form that was taken and each refused request to this file; - for "
-            "standard error.",
-            "FILE",
-            kind="a log of requests",
-            begins=LOG,
-            stream=True,
-        ),
-    ] = None,
+    allow_spec: AllowSpec = None,
+    user_header: UserHeader = None,
+    trusted_proxy: TrustedProxy = None,
+    audit_log: AuditLog = None,
     browser: Browser = False,
-    score: Annotated[str | None, Option("Model to answer POST /v1/score with.", "SPEC", panel=PANEL)] = None,
-    detectors: Annotated[
-        str | None,
-        Option("Folder written by 'unshaken detect fit', on the model of --score.", "DETECTORS", panel=PANEL),
-    ] = None,
-    accept: Annotated[
-        float | None,
-        Option(
-            "Minimum share of normal images that the detectors accept, all together. Default: 0.95.",
-            "SHARE",
-            SHARE,
-            panel=PANEL,
-        ),
-    ] = None,
-    calibrate: Annotated[
-        str | None,
-        Option("Labelled images, not seen in training, to calibrate the probabilities on.", "SPEC", panel=PANEL),
-    ] = None,
-    history: Annotated[
-        str | None,
-        OutputFolder(
-            "Run directory to keep windows of predicted classes and rejected images in.",
-            "DIR",
-            panel=PANEL,
-            records=("service.json", "run.lock"),
-        ),
-    ] = None,
-    window: Annotated[
-        int | None, Option("Number of images in a window of --history. Default: 1000.", "N", COUNT, panel=PANEL)
-    ] = None,
-    max_batch: Annotated[
-        int | None, Option("Maximum number of images in one pass. Default: by their size.", "N", BATCH, panel=PANEL)
-    ] = None,
-    queue: Annotated[
-        int | None,
-        Option(
-            "Maximum number of images that wait; further requests are answered with status 429. Default: 512.",
-            "N",
-            COUNT,
-            panel=PANEL,
-        ),
-    ] = None,
-    rate_limit: Annotated[
-        int | None,
-        Option("Maximum number of requests of one caller per minute. Default: any number.", "N", COUNT, panel=PANEL),
-    ] = None,
-    device: Annotated[
-        str | None, Option("Device of the model: auto, cpu, cuda, mps, xpu. Default: auto.", "DEVICE", panel=PANEL)
-    ] = None,
-    refusal_log: Annotated[
-        str | None,
-        UpdatedFile(
-            "Append a line for each refused request to this file; - for standard error.",
-            "FILE",
-            panel=PANEL,
-            kind="a log of requests",
-            begins=LOG,
-            stream=True,
-        ),
-    ] = None,
+    score: ScoredModel = None,
+    detectors: ScoreDetectors = None,
+    accept: MinAccepted = None,
+    calibrate: CalibrationData = None,
+    history: History = None,
+    window: Window = None,
+    max_batch: MaxBatch = None,
+    queue: Queue = None,
+    rate_limit: RateLimit = None,
+    device: ScoreDevice = None,
+    refusal_log: RefusalLog = None,
     download: Download = False,
     allow_code: AllowCode = None,
 ) -> int:
@@ -229,12 +243,9 @@ def serve(
     """
     of_detectors, of_history = {"--accept": accept}, {"--window": window}
     of_score: dict[str, object] = {
-        "--detectors": detectors,
-        "--calibrate": calibrate,
-        "--history": history,
-        "--max-batch": max_batch,
-    }
-    of_score |= {"--queue": queue, "--rate-limit": rate_limit, "--device": device, **of_detectors, **of_history}
+        "--detectors": detectors, "--calibrate": calibrate, "--history": history, "--max-batch": max_batch,
+        "--queue": queue, "--rate-limit": rate_limit, "--device": device, **of_detectors, **of_history,
+    }  # fmt: skip
     check_together("--score", score, "name the model", of_score)
     check_together("--detectors", detectors, "name their folder", of_detectors)
     check_together("--history", history, "name its folder", of_history)
@@ -269,14 +280,8 @@ def serve(
     with ExitStack() as stack:
         site = stack.enter_context(open_site(directories or ["runs"], db, allow=allow_spec or (), read_only=read_only))
         listen(
-            [*site_parts(site), *more],
-            site.store,
-            readers=names,
-            host=host,
-            port=port,
+            [*site_parts(site), *more], site.store, readers=names, host=host, port=port,
             started=lambda address: f"runs in {', '.join(site.index.roots)}: {address}  (Ctrl-C ends)",
-            browser=browser,
-            read_only=read_only,
-            proxy=proxy,
-        )
+            browser=browser, read_only=read_only, proxy=proxy,
+        )  # fmt: skip
     return 0

@@ -31,3 +31,11 @@ def test_the_far_border_is_covered(formula):
     found = attribute(net, image, "occlusion:patch=0.45,stride=3,score=logit", classes=FIRST)
     assert found.maps[0, -1, -1] == 1
     assert found.maps[0, 0, 0] == 0
+
+
+def test_pieces_of_any_size_ask_about_each_patch_once(formula):
+    """145 copies go in three passes of 49: of a linear logit each pixel's map is its weight times its value."""
+    draws = torch.randn(2, 144, generator=torch.Generator().manual_seed(0))
+    net, image = formula(lambda x: x @ draws[0]), draws[1].sigmoid()
+    found = attribute(net, image.view(1, 1, 12, 12), "occlusion:patch=0.05,stride=1,score=logit", classes=FIRST)
+    assert torch.allclose(found.maps.flatten(), draws[0] * image, atol=1e-5)

@@ -112,3 +112,15 @@ def test_rows_name_every_answer(reads, subject):
     assert sorted(set(rows["stimulus"])) == ["blur-1", "clean"]
     assert len({len(column) for column in rows.values()}) == 1
     assert np.mean(rows["correct"][:5]) == 1
+
+
+def test_partners_of_another_class_are_no_given_versions(reads, subject, tmp_path):
+    images, labels = discs()
+    ids = [f"{i:02}.png" for i in range(12)]
+    for i in ids:  # the amplitudes of a flat image: only its mean is left
+        Image.new("RGB", (16, 16), (90, 90, 90)).save(tmp_path / i)
+    data = {"m": reads(by_darkness)}, images, labels
+    alone = Distortions(distortions="other-amplitude").find(subject(*data, ids=ids))
+    beside = Distortions(distortions="other-amplitude", given=f"folder:{tmp_path}").find(subject(*data, ids=ids))
+    assert alone.figures["accuracy.m.other-amplitude"].value > 0
+    assert beside.figures["accuracy.m.other-amplitude"] == alone.figures["accuracy.m.other-amplitude"]

@@ -89,7 +89,10 @@ def test_other_sizes_have_no_random_threshold(model):
     with pytest.raises(ParameterError, match="size=1"):
         FilterQuality(size=1)
     wide = Classifier(nn.Sequential(nn.Conv2d(3, 10, 5)))
-    assert find(wide, size=5).rows["random_entropy"] == [None]
+    found = find(wide, size=5)
+    assert found.rows["random_entropy"] == [None]
+    assert any("known for 3 x 3 kernels only" in remark for remark in found.remarks)
+    assert not any("known for 3 x 3 kernels only" in remark for remark in find(model).remarks)
 
 
 def test_depthwise_layers_may_be_left_out():

@@ -37,3 +37,11 @@ def test_what_does_not_fit_is_refused():
         Evidence(np.array([0, 1]), 3, features=np.ones((4, 2)))
     with pytest.raises(ParameterError, match="the evidence that this method needs is not there, only labels"):
         SelfConfidence().find(Evidence(np.array([0, 1]), 3))
+
+
+def test_a_wrong_row_of_a_later_block_has_its_own_number(monkeypatch):
+    monkeypatch.setattr("unshaken.labels.engine.probabilities.BLOCK", 6)  # three rows of two classes at a time
+    p = np.full((9, 2), 0.5)
+    p[5] = [0.5, 0.2]
+    with pytest.raises(DataError, match=r"row 5 has 0\.2 to 0\.5"):
+        SelfConfidence().find(Evidence(np.zeros(9, int), 2, Probabilities(p)))

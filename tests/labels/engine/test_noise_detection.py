@@ -144,3 +144,11 @@ def test_two_groups_are_those_of_scikit_learn():
     theirs = model.predict_proba(x)[:, model.means_.argmin()]
     assert np.mean((posterior_of_low(values) > 0.5) == (theirs > 0.5)) > 0.99
     assert posterior_of_low(np.full(4, 0.3)).tolist() == [1.0] * 4
+
+
+def test_labels_are_flagged_from_a_score_of_98_per_cent_on():
+    p = np.array([[1.0, 0], [1, 0], [0.99, 0.01], [0.95, 0.05]])
+    found = detect_by_neighbours(np.eye(4), p, np.ones(4, int), k=1)
+    assert (found.score > 0.9).all()
+    assert found.flagged.tolist() == (found.score > 0.98).tolist()
+    assert 0 < found.flagged.sum() < 4

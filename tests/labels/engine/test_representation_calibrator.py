@@ -180,3 +180,22 @@ def test_the_ridge_is_a_share_of_the_mean_variance():
     )
     (found,) = classes.factors
     assert np.allclose(found @ found.T, np.diag([3.0, 5.0, 7.0, 9.0]))  # the mean variance is 4
+
+
+def test_in_a_small_class_all_other_samples_are_neighbours():
+    neighbours = pytest.importorskip("sklearn.neighbors")
+    picked = []
+    for seed in range(40):
+        z = np.random.default_rng(seed).normal(0, 1, (5, 2))
+        kept = fit_gaussians(z, np.zeros(5, int), 1, estimator="lof", share=0.2).kept
+        theirs = [neighbours.LocalOutlierFactor(n_neighbors=k).fit(z).negative_outlier_factor_.argmin() for k in (4, 3)]
+        assert np.flatnonzero(~kept).tolist() == [theirs[0]]
+        picked.append(theirs[0] != theirs[1])
+    assert any(picked)  # one neighbour less gives another sample
+
+
+def test_a_small_class_borrows_from_two_unless_told_otherwise():
+    z = np.random.default_rng(0).normal(0, 1, (100, 2))
+    labels = np.repeat([0, 1, 2, 3], [40, 35, 15, 10])
+    found = RepresentationCalibrator(estimator="plain").fit(z, labels, 4)
+    assert [sorted(heads.classes.tolist()) for heads in found.tails.values()] == [[0, 1], [0, 1]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from unshaken.labels.review.verdict import Answer, Category, Verdict, answer_of
+from unshaken.labels.review.verdict import Answer, Category, Verdict, answer_of, storable
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,14 @@ def test_both_released_spellings_are_one_category(spelling):
     verdict = Verdict(kind="confirm", category=spelling, severity="Borderline")
     assert verdict.category is Category.OUT_OF_VOCABULARY
     assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
+
+
+@pytest.mark.parametrize("text", ["", "a plain note", "\u00fc \ud7ff \ue000 \U0001f41d"])
+def test_all_of_unicode_but_surrogates_can_be_kept(text):
+    assert storable(text, "the note") == text
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "x\udfff"])
+def test_what_no_database_keeps_is_refused(text):
+    with pytest.raises(ValueError, match="the note holds a NUL or half a surrogate pair"):
+        storable(text, "the note")

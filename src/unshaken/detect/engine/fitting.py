@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -192,29 +192,13 @@ def fit(
     if accept is not None:
         check_accept(accept, len(scores[labels[0]]))  # some of them may have been unreadable
     fitted = {n: FittedDetector(f.method, f.bank, scores[n]) for n, f in fitted.items()}
-    about = {
-        "model": classifier.name,
-        "fingerprint": fingerprint(classifier),
-        "data": dataset.options.spec,
-        "data_fingerprint": dataset.fingerprint,
-        "labels_version": dataset.labels_version,
-        "samples": {
-            "bank": fit_data.n,
-            "tune": len(fit_data.held_out),
-            "calibration": len(scores[labels[0]]),
-            "bad": len(fitting.bad) + len(fitting.not_finite),
-        },
-        "keep": shares.keep,
-        "seed": seed,
-        "view": view_text(classifier.view),
-        "shape": fitting.shape,
-    }
+    samples = {"bank": fit_data.n, "tune": len(fit_data.held_out), "calibration": len(scores[labels[0]])}
+    found = DetectorSet(classifier, fitting.anatomy, fitted, fitting.about(samples, shares.keep))
     line = "" if aligned.record is None else aligned.record.line(classifier.classes)
     flags = []
     if odd := tuple(b.id for b in fitting.not_finite):
         text = f"{len(odd)} of {len(chosen)} samples get NaN or infinite outputs or scores, and are left out of the fit"
         flags.append(NON_FINITE.flag(text, odd))
-    found = DetectorSet(classifier, fitting.anatomy, fitted, about)
     return Fit(found, (*fitting.bad, *fitting.not_finite), line, tuple(flags))
 
 
@@ -300,6 +284,21 @@ class _Fitting:
         if not any(map(len, next(iter(found.values())))):
             raise DataError(f"none of the {len(calibration)} samples that set thresholds can be used")
         return {label: torch.cat(parts).sort().values for label, parts in found.items()}
+
+    def about(self, samples: dict[str, int], keep: int) -> dict[str, Any]:
+        """What the folder of the detectors records of their model, data and samples."""
+        return {
+            "model": self.model.name,
+            "fingerprint": fingerprint(self.model),
+            "data": self.dataset.options.spec,
+            "data_fingerprint": self.dataset.fingerprint,
+            "labels_version": self.dataset.labels_version,
+            "samples": {**samples, "bad": len(self.bad) + len(self.not_finite)},
+            "keep": keep,
+            "seed": self.seed,
+            "view": view_text(self.model.view),
+            "shape": self.shape,
+        }
 
     def _add(self, forward: ForwardPass, moments: dict[str, Moments], reservoir: Reservoir) -> None:
         labels = forward.labels if forward.labels is not None else torch.zeros_like(forward.predictions)

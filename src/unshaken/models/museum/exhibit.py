@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import TypeVarTuple
 
 import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import ModelError
+from unshaken.core.errors import ModelError, ParameterError
 from unshaken.models.loaders.load import load_model
+
+Parameters = TypeVarTuple("Parameters")
 
 
 class Random(nn.Module):
@@ -32,6 +35,21 @@ class Random(nn.Module):
     def uniform(self, images: Tensor, *shape: int) -> Tensor:
         """Uniform numbers in [0, 1), a row an image, on the images' device."""
         return torch.rand(len(images), *shape, generator=self.generator).to(images)
+
+
+def check_limits(name: str, **limits: tuple[float, bool, str]) -> None:
+    """Refuse parameters of an exhibit that are out of range.
+
+    Args:
+        name: of the exhibit.
+        limits: parameter to its value, whether it is in range, and the range in words.
+
+    Raises:
+        ParameterError: one is out of range.
+    """
+    for key, (value, fine, words) in limits.items():
+        if not fine:
+            raise ParameterError(f"{name}: {key}={value:g} must be {words}")
 
 
 def base_network(net: Classifier | None) -> Classifier:
@@ -60,6 +78,14 @@ def count_classes(base: Classifier) -> int:
     with evaluating(base), torch.no_grad():
         grey = torch.full((1, base.view.channels, base.view.height, base.view.width), 0.5, device=weight.device)
         return int(base(grey).shape[1])
+
+
+def exhibit(
+    name: str, net: Classifier | None, defence: Callable[[Classifier, *Parameters], nn.Module], *parameters: *Parameters
+) -> Classifier:
+    """A defence before the network, the given one or `demo:standard`, as a classifier `museum:NAME`."""
+    base = base_network(net)
+    return as_exhibit(defence(base, *parameters), base, name)
 
 
 def as_exhibit(defence: nn.Module, base: Classifier, name: str, reject: int | None = None) -> Classifier:

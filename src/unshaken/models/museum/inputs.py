@@ -9,9 +9,9 @@ from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.errors import ModelError
 from unshaken.data import load_data, stream
-from unshaken.models.museum.exhibit import Random, as_exhibit, base_network
+from unshaken.models.museum.exhibit import Random, as_exhibit, base_network, check_limits, exhibit
 
 POOL = 100
 """Demo images that `mixup` mixes with where none are given."""
@@ -218,9 +218,8 @@ def anti_adversary(net: Classifier | None = None, *, steps: int = 2, length: flo
         steps: of the move, at least 1.
         length: of each step, in [0, 1] pixel units, above 0.
     """
-    _check("anti_adversary", steps=(steps, steps >= 1, "at least 1"), length=(length, length > 0, "above 0"))
-    base = base_network(net)
-    return as_exhibit(AntiAdversary(base, steps, length), base, "anti_adversary")
+    check_limits("anti_adversary", steps=(steps, steps >= 1, "at least 1"), length=(length, length > 0, "above 0"))
+    return exhibit("anti_adversary", net, AntiAdversary, steps, length)
 
 
 def thermometer(net: Classifier | None = None, *, levels: int = 16) -> Classifier:
@@ -230,7 +229,7 @@ def thermometer(net: Classifier | None = None, *, levels: int = 16) -> Classifie
         net: as for `bit_depth`.
         levels: bits a pixel, at least 2.
     """
-    _check("thermometer", levels=(levels, levels >= 2, "at least 2"))
+    check_limits("thermometer", levels=(levels, levels >= 2, "at least 2"))
     base = base_network(net)
     return as_exhibit(nn.Sequential(ThermometerCode(levels), ThermometerReader(levels), base), base, "thermometer")
 
@@ -243,9 +242,10 @@ def pixel_deflection(net: Classifier | None = None, *, share: float = 0.1, reach
         share: of the pixels replaced, in (0, 1].
         reach: largest distance of the neighbour along each axis, in pixels, at least 1.
     """
-    _check("pixel_deflection", share=(share, 0 < share <= 1, "in (0, 1]"), reach=(reach, reach >= 1, "at least 1"))
-    base = base_network(net)
-    return as_exhibit(PixelDeflection(base, share, reach), base, "pixel_deflection")
+    check_limits(
+        "pixel_deflection", share=(share, 0 < share <= 1, "in (0, 1]"), reach=(reach, reach >= 1, "at least 1")
+    )
+    return exhibit("pixel_deflection", net, PixelDeflection, share, reach)
 
 
 def total_variation(net: Classifier | None = None, *, drop: float = 0.5, weight: float = 0.03) -> Classifier:
@@ -257,9 +257,8 @@ def total_variation(net: Classifier | None = None, *, drop: float = 0.5, weight:
         weight: of the total variation, 0 to 0.1.
     """
     limits = {"drop": (drop, 0 <= drop < 1, "in [0, 1)"), "weight": (weight, 0 <= weight <= 0.1, "in [0, 0.1]")}
-    _check("total_variation", **limits)
-    base = base_network(net)
-    return as_exhibit(TotalVariation(base, drop, weight), base, "total_variation")
+    check_limits("total_variation", **limits)
+    return exhibit("total_variation", net, TotalVariation, drop, weight)
 
 
 def me_net(net: Classifier | None = None, *, drop: float = 0.1, rank: int = 14) -> Classifier:
@@ -270,9 +269,8 @@ def me_net(net: Classifier | None = None, *, drop: float = 0.1, rank: int = 14) 
         drop: share of the pixels, in [0, 1).
         rank: singular vectors kept, at least 1.
     """
-    _check("me_net", drop=(drop, 0 <= drop < 1, "in [0, 1)"), rank=(rank, rank >= 1, "at least 1"))
-    base = base_network(net)
-    return as_exhibit(MatrixEstimation(base, drop, rank), base, "me_net")
+    check_limits("me_net", drop=(drop, 0 <= drop < 1, "in [0, 1)"), rank=(rank, rank >= 1, "at least 1"))
+    return exhibit("me_net", net, MatrixEstimation, drop, rank)
 
 
 def mixup(
@@ -287,7 +285,7 @@ def mixup(
         mixtures: number of mixtures an image, at least 1.
     """
     limits = {"share": (share, 0 < share < 1, "in (0, 1)"), "mixtures": (mixtures, mixtures >= 1, "at least 1")}
-    _check("mixup", **limits)
+    check_limits("mixup", **limits)
     base = base_network(net)
     if pool is None:
         if base.view is None:
@@ -298,9 +296,3 @@ def mixup(
             raise ModelError(f"mixup: a demo image cannot be read: {batch}")
         pool = batch.images
     return as_exhibit(MixupInference(base, pool, share, mixtures), base, "mixup")
-
-
-def _check(name: str, **limits: tuple[float, bool, str]) -> None:
-    for key, (value, fine, words) in limits.items():
-        if not fine:
-            raise ParameterError(f"{name}: {key}={value:g} must be {words}")

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
-from unshaken.models.museum.exhibit import Random, as_exhibit, base_network, with_activations
+from unshaken.models.museum.exhibit import Random, as_exhibit, base_network, check_limits, with_activations
 
 
 class PrunedReLU(Random):
@@ -80,8 +80,7 @@ def pruned(net: Classifier | None = None, *, draws: float = 0.5) -> Classifier:
         net: as for `bit_depth`; with layers `torch.nn.ReLU`.
         draws: as a share of a layer's activations, above 0.
     """
-    if not draws > 0:
-        raise ParameterError(f"pruned: draws={draws:g} must be above 0")
+    check_limits("pruned", draws=(draws, draws > 0, "above 0"))
     base = base_network(net)
     seeds = iter(range(10**6))
     return as_exhibit(with_activations(base, lambda: PrunedReLU(draws, next(seeds))), base, "pruned")

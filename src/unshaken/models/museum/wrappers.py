@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.pixels import through_jpeg
-from unshaken.models.museum.exhibit import Random, as_exhibit, base_network, count_classes
+from unshaken.models.museum.exhibit import Random, as_exhibit, base_network, check_limits, count_classes, exhibit
 
 
 def rounded(images: Tensor, bits: int) -> Tensor:
@@ -139,10 +139,10 @@ def bit_depth(net: Classifier | None = None, *, bits: int = 3) -> Classifier:
 
     Args:
         net: what to put the defence before; default `demo:standard`.
-        bits: colour depth.
+        bits: colour depth, at least 1.
     """
-    base = base_network(net)
-    return as_exhibit(BitDepth(base, bits), base, "bit_depth")
+    check_limits("bit_depth", bits=(bits, bits >= 1, "at least 1"))
+    return exhibit("bit_depth", net, BitDepth, bits)
 
 
 def jpeg(net: Classifier | None = None, *, quality: int = 75) -> Classifier:
@@ -152,8 +152,8 @@ def jpeg(net: Classifier | None = None, *, quality: int = 75) -> Classifier:
         net: as for `bit_depth`; of 1 or 3 channels.
         quality: 1 to 100.
     """
-    base = base_network(net)
-    return as_exhibit(Jpeg(base, quality), base, "jpeg")
+    check_limits("jpeg", quality=(quality, 1 <= quality <= 100, "1 to 100"))
+    return exhibit("jpeg", net, Jpeg, quality)
 
 
 def distilled(net: Classifier | None = None, *, temperature: float = 40.0) -> Classifier:
@@ -161,10 +161,10 @@ def distilled(net: Classifier | None = None, *, temperature: float = 40.0) -> Cl
 
     Args:
         net: as for `bit_depth`.
-        temperature: T of the distillation.
+        temperature: T of the distillation, above 0.
     """
-    base = base_network(net)
-    return as_exhibit(ScaledLogits(base, temperature), base, "distilled")
+    check_limits("distilled", temperature=(temperature, temperature > 0, "above 0"))
+    return exhibit("distilled", net, ScaledLogits, temperature)
 
 
 def cold(net: Classifier | None = None, *, factor: float = 1000.0) -> Classifier:
@@ -172,10 +172,10 @@ def cold(net: Classifier | None = None, *, factor: float = 1000.0) -> Classifier
 
     Args:
         net: as for `bit_depth`.
-        factor: the inverse of the temperature.
+        factor: the inverse of the temperature, above 0.
     """
-    base = base_network(net)
-    return as_exhibit(ScaledLogits(base, factor), base, "cold")
+    check_limits("cold", factor=(factor, factor > 0, "above 0"))
+    return exhibit("cold", net, ScaledLogits, factor)
 
 
 def noise(net: Classifier | None = None, *, sigma: float = 0.05) -> Classifier:
@@ -183,10 +183,10 @@ def noise(net: Classifier | None = None, *, sigma: float = 0.05) -> Classifier:
 
     Args:
         net: as for `bit_depth`.
-        sigma: standard deviation, in [0, 1] pixel units.
+        sigma: standard deviation, in [0, 1] pixel units, at least 0.
     """
-    base = base_network(net)
-    return as_exhibit(Noise(base, sigma), base, "noise")
+    check_limits("noise", sigma=(sigma, sigma >= 0, "at least 0"))
+    return exhibit("noise", net, Noise, sigma)
 
 
 def random_resize(net: Classifier | None = None, *, least: float = 0.85) -> Classifier:
@@ -194,10 +194,10 @@ def random_resize(net: Classifier | None = None, *, least: float = 0.85) -> Clas
 
     Args:
         net: as for `bit_depth`.
-        least: smallest size, as a share of the image's.
+        least: smallest size, as a share of the image's, in (0, 1].
     """
-    base = base_network(net)
-    return as_exhibit(RandomResize(base, least), base, "random_resize")
+    check_limits("random_resize", least=(least, 0 < least <= 1, "in (0, 1]"))
+    return exhibit("random_resize", net, RandomResize, least)
 
 
 def detector(net: Classifier | None = None, *, threshold: float = 0.7, bits: int = 3, side: int = 2) -> Classifier:
@@ -209,5 +209,7 @@ def detector(net: Classifier | None = None, *, threshold: float = 0.7, bits: int
         bits: colour depth of the first squeezed copy.
         side: of the second one's median windows, in pixels.
     """
+    limits = {"bits": (bits, bits >= 1, "at least 1"), "side": (side, side >= 1, "at least 1")}
+    check_limits("detector", threshold=(threshold, 0 <= threshold <= 2, "in [0, 2]"), **limits)
     base = base_network(net)
     return as_exhibit(Detector(base, threshold, bits, side), base, "detector", reject=count_classes(base))
