@@ -116,7 +116,6 @@ def prepare_run(
     inputs, record = _align(inputs, needed=labels_needed)
     classifier = inputs.classifier
     check_class_counts(steps, inputs.outputs)
-    check_targets(steps, classifier, inputs.outputs)
     for step in steps:
         if getattr(step.method, "needs_objects", False):
             require_objects(inputs.dataset, step.label)
@@ -124,6 +123,7 @@ def prepare_run(
     ids: Sequence[str] = inputs.dataset.ids
     if options["limit"] is not None:
         ids = inputs.dataset.ids.take(subset(inputs.dataset, options["limit"], options["seed"]))
+    check_targets(steps, classifier, inputs.outputs, inputs.dataset, ids)
     config = _configure(
         inputs, plan, options, shard_size=_shard_size(run, inputs.numbers), ids=pack_ids(ids),
         plan_name=Path(plan_name).stem, budgets=budgets, beside=list(related), labels=record, task=task.name,

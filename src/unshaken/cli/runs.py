@@ -190,8 +190,9 @@ def attack(
     target: Annotated[
         str | None,
         Option(
-            "Class to reach, by name or number, or a rule that chooses one for each image. Default: any wrong class.",
-            "least-likely|second|next|random|CLASS",
+            "Class to reach, by name or number, a rule that chooses one for each image, or a column of the data that "
+            "names it. Default: any wrong class.",
+            "least-likely|second|next|random|CLASS|COLUMN",
         ),
     ] = None,
     mode: Annotated[

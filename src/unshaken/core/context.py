@@ -98,6 +98,13 @@ class PhotoMap(Protocol):
         """From a sample's id and one number a pixel of its photo, `[H, W]`, to those of what the model sees."""
 
 
+class SampleColumns(Protocol):
+    """Resource: columns that the data have of their samples, such as a class to reach."""
+
+    def __call__(self, name: str, ids: Sequence[str]) -> list[Any] | None:
+        """Strings, bools, numbers or None, one a sample (ids); None where there is no such column."""
+
+
 class Renderer(Protocol):
     """Resource: pictures of objects from any viewpoint."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.classifier import View
-from unshaken.core.context import ObjectMasks, PhotoMap
+from unshaken.core.context import ObjectMasks, PhotoMap, SampleColumns
 from unshaken.data.dataset import Dataset
 from unshaken.data.object_masks import map_in_view, object_masks
 
@@ -29,7 +29,11 @@ def resources_of(dataset: Dataset, view: View | None, device: str) -> Mapping[ty
         view: how the model looks at photos; None for as they are.
         device: of the model.
     """
-    places = cache(partial(places_of, dataset))
+    places, columns = cache(partial(places_of, dataset)), cache(dataset.columns)
+
+    def sample_columns(name: str, ids: Sequence[str]) -> list[Any] | None:
+        values = columns().get(name)
+        return None if values is None else [values[places()[sample]] for sample in ids]
 
     def masks(folder: str, ids: Sequence[str]) -> Tensor:
         return object_masks(folder, dataset, [places()[name] for name in ids], view)
@@ -37,4 +41,5 @@ def resources_of(dataset: Dataset, view: View | None, device: str) -> Mapping[ty
     def photo_map(sample: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return map_in_view(values, dataset, places()[sample], view)
 
-    return {ObjectMasks: masks, PhotoMap: photo_map, **dataset.resources(view, device)}
+    own = dataset.resources(view, device)
+    return {ObjectMasks: masks, PhotoMap: photo_map, SampleColumns: sample_columns, **own}

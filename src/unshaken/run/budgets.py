@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.ball import check_budget_size
-from unshaken.attack.engine.targets import RULES, class_of
+from unshaken.attack.engine.targets import RULES, class_of, names_class, targets_in_column
 from unshaken.core.batch import BATCH_NUMBERS
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.data import BadSample, Dataset
+from unshaken.data.resources import places_of
 from unshaken.run.plan import Step
 from unshaken.store.config import Entry
 
@@ -108,19 +109,29 @@ def check_budget_sizes(steps: Iterable[Step], numbers: int | None, *, allow: boo
                 check_budget_size(step.label, condition.norm, condition.eps, numbers, allow=allow)
 
 
-def check_targets(steps: Iterable[Step], model: Classifier, outputs: int) -> None:
-    """Refuse a target of an attack that is neither a rule nor a class of the model, before anything is written.
+def check_targets(steps: Iterable[Step], model: Classifier, outputs: int, dataset: Dataset, ids: Sequence[str]) -> None:
+    """Refuse a target of an attack that is no rule, class or column of the data, before anything is written.
 
     Args:
         steps: of the plan.
         model: whose class is to be reached.
         outputs: number of its classes.
+        dataset: that may have a column of this name.
+        ids: of the run's samples.
 
     Raises:
-        ParameterError: see `unshaken.attack.engine.targets.class_of`.
+        ParameterError: see `class_of` and `targets_in_column` in `unshaken.attack.engine.targets`.
     """
-    for target in {step.entry.target for step in steps} - {None, *RULES}:
-        class_of(str(target), model.classes, outputs, reject=model.reject)
+    for target in map(str, {step.entry.target for step in steps} - {None, *RULES}):
+        columns = {} if names_class(target, model.classes) else dataset.columns()
+        if target not in columns:
+            class_of(target, model.classes, outputs, reject=model.reject, columns=list(columns))
+            continue
+        places, values = places_of(dataset), columns[target]
+        named = [values[places[sample]] for sample in ids]
+        if all(value is None for value in named):
+            raise ParameterError(f"column {target!r} names no target: all of its {len(named):,} values are empty")
+        targets_in_column(target, named, ids, model.classes, outputs, reject=model.reject)
 
 
 _MOST = {"classes": 0, "classes - 1": -1}

@@ -44,8 +44,8 @@ class Entry(BaseModel):
         severities: for stressors; empty for all that the method has.
         eps: budgets of attacks, numbers or fractions such as `8/255`.
         norm: of the budgets; None for the first that the method has.
-        target: of attacks, the class to reach: `least-likely`, `second`, `next`, `random`, or a class; None for any
-            class but the label.
+        target: of attacks, the class to reach: `least-likely`, `second`, `next`, `random`, a class, or a column of the
+            data that names it; None for any class but the label.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
+import unshaken
 from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
-from unshaken.attack.engine.targets import choose_targets, label_with
+from unshaken.attack.engine.targets import choose_targets, label_with, targets_in_column
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Oracle
 from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import list_methods
 from unshaken.core.rng import SampleRng
+from unshaken.data.arrays import InMemory
+from unshaken.report.read.frame import read_outcomes
 from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.run.plan import load_plan, prepare
 from unshaken.store.tables import table_of
@@ -62,8 +65,8 @@ def test_random_targets_are_every_other_class_alike_and_follow_the_sample():
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ("likely", "no target 'likely': give a rule, or a class by name or number; did you mean 'least-likely'"),
-        ("ants", "number; did you mean 'ant'"),
+        ("likely", "no target 'likely': give a rule, a class by name or number, or a column of the data; did you mean"),
+        ("ants", "of the data; did you mean 'ant'"),
         ("3", "target '3' is no class of the model, which has 0 to 2"),
     ],
 )
@@ -146,3 +149,66 @@ def test_attacks_that_reach_no_targets_say_so(make, net):
         HopSkipJump().attack(Oracle(net), batch, norm="l2", eps=[1.0], targets=(batch.labels + 1) % 3)
     refusing = {m.name for m in list_methods("attack") if getattr(m.cls, "reaches_targets", None) is False}
     assert refusing >= {"hop-skip-jump", "oracle-bounded"}
+
+
+def test_a_column_names_classes_by_name_and_by_number():
+    values = ["ant", 2, 2.0, "0", None, None]
+    assert targets_in_column("goal", values, list("abcdef"), NAMES, 3) == [1, 2, 2, 0, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("wasp", "column 'goal' has 'wasp' as the target of sample 'b': give a class by name or by number, 0 to 2, or"),
+        (0.5, "column 'goal' has 0.5 as the target of sample 'b'"),
+        (-1, "column 'goal' has -1 as the target of sample 'b'"),
+        (True, "column 'goal' has True as the target of sample 'b'"),
+        (7, "column 'goal', sample 'b': target '7' is no class of the model, which has 0 to 2"),
+        ("fly", "column 'goal', sample 'b': target 'fly' is the class by which the model rejects"),
+    ],
+)
+def test_a_value_that_is_no_class_is_refused_in_one_line(value, words):
+    with pytest.raises(ParameterError, match=words) as caught:
+        targets_in_column("goal", [None, value], ["a", "b"], NAMES, 3, reject=2)
+    assert "\n" not in str(caught.value)
+
+
+class WithColumns(InMemory):
+    """Images with columns; `goal` names targets."""
+
+    own: dict[str, list]
+
+    def columns(self):
+        return self.own
+
+
+@pytest.fixture
+def columned(make, net):
+    images = (make.images(6, 1, 8, 8) * 255).byte()
+    with torch.no_grad():
+        labels = net(images.float() / 255).argmax(1)
+    data = WithColumns(images, labels)
+    goal = [None, int(labels[1]), *((labels[2:] + 1) % 3).tolist()]
+    data.own = {"goal": goal, "none": [None] * 6, "wrong": [0, 0, 0, 0, 0, "wasp"]}
+    return data
+
+
+def test_a_run_reaches_for_the_class_that_a_column_names(columned, net, tmp_path):
+    found = unshaken.attack(net, columned, PGD(steps=2), eps=0.2, target="goal", out=tmp_path / "run", device="cpu")
+    table = read_outcomes(found.run, "pgd-to-goal-linf-0.2", [0], ["id", "target"], table="targets")
+    rows = {row["id"]: row["target"] for row in table.to_pylist()}
+    assert rows == dict(zip("012345", [None, None, *columned.own["goal"][2:]], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("gaol", "no target 'gaol': .* or a column of the data; did you mean 'goal'"),
+        ("none", "column 'none' names no target: all of its 6 values are empty"),
+        ("wrong", "column 'wrong' has 'wasp' as the target of sample '5'"),
+    ],
+)
+def test_a_wrong_column_is_refused_before_anything_is_written(columned, net, tmp_path, target, words):
+    with pytest.raises(ParameterError, match=words):
+        unshaken.attack(net, columned, PGD(steps=2), eps=0.2, target=target, out=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run" / "rows").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ RULES = {
     "next": "the class after the label, the first after the last",
     "random": "any class besides the label, drawn by the run seed and the sample's id, the same for all attacks",
 }
-"""Rules by which a target is chosen; anything else is a class."""
+"""Rules by which a target is chosen; anything else is a class, or a column of the data."""
 
 
 def label_with(label: str, target: str) -> str:
@@ -76,7 +77,9 @@ def choose_targets(
     return torch.where(labels == target, -1, target)
 
 
-def class_of(text: str, classes: Sequence[str], k: int, *, reject: int | None = None) -> int:
+def class_of(
+    text: str, classes: Sequence[str], k: int, *, reject: int | None = None, columns: Sequence[str] = ()
+) -> int:
     """The number of a target class that is named, or given by its number.
 
     Args:
@@ -84,19 +87,66 @@ def class_of(text: str, classes: Sequence[str], k: int, *, reject: int | None = 
         classes: names; empty where they are not known.
         k: number of classes.
         reject: the class by which a model says that it will not decide.
+        columns: of the data, which the message may propose.
 
     Raises:
         ParameterError: there is no such class, or it is the rejection.
     """
-    if text in classes:
-        found = list(classes).index(text)
-    elif not (text.isascii() and text.isdecimal()):
-        near = [*RULES, *difflib.get_close_matches(text, classes)]
+    if not names_class(text, classes):
+        near = [*RULES, *difflib.get_close_matches(text, [*classes, *columns])]
         raise ParameterError(
-            f"no target {shorten(text)}: give a rule, or a class by name or number; {did_you_mean(text, near)}"
+            f"no target {shorten(text)}: give a rule, a class by name or number, or a column of the data; "
+            f"{did_you_mean(text, near)}"
         )
-    elif (found := int(text)) >= k:
+    found = list(classes).index(text) if text in classes else int(text)
+    if found >= k:
         raise ParameterError(f"target {shorten(text)} is no class of the model, which has 0 to {k - 1}")
     if found == reject:
         raise ParameterError(f"target {shorten(text)} is the class by which the model rejects images: name another")
     return found
+
+
+def names_class(text: str, classes: Sequence[str]) -> bool:
+    """Whether a target is the name of a class, or a number, and so no column of the data.
+
+    Args:
+        text: anything but a rule.
+        classes: names; empty where they are not known.
+    """
+    return text in classes or (text.isascii() and text.isdecimal())
+
+
+def targets_in_column(
+    column: str, values: Sequence[Any], ids: Sequence[str], classes: Sequence[str], k: int, *, reject: int | None = None
+) -> list[int]:
+    """The classes that a column of the data names for samples.
+
+    Args:
+        column: its name, for messages.
+        values: classes by name or number; None for a sample without a target.
+        ids: of the samples.
+        classes: names; empty where they are not known.
+        k: number of classes.
+        reject: the class by which a model says that it will not decide.
+
+    Returns:
+        One number a sample, -1 where there is no target.
+
+    Raises:
+        ParameterError: a value is no class, or the rejection.
+    """
+    known: dict[Any, int] = {None: -1}
+    for value, sample in zip(values, ids, strict=True):
+        if value in known:
+            continue
+        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        if not names_class(text, classes) or isinstance(value, bool):
+            raise ParameterError(
+                f"column {shorten(column)} has {shorten(value)} as the target of sample {shorten(sample)}: give a "
+                f"class by name or by number, 0 to {k - 1}, or leave it empty"
+            )
+        try:
+            known[value] = class_of(text, classes, k, reject=reject)
+        except ParameterError as error:
+            raise ParameterError(f"column {shorten(column)}, sample {shorten(sample)}: {error}") from None
+    return [known[value] for value in values]

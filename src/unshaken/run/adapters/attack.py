@@ -14,13 +14,13 @@ from torch import Tensor
 from unshaken.attack.engine.ball import check_budgets
 from unshaken.attack.engine.base import BudgetedAttack
 from unshaken.attack.engine.step_length import check_step_size
-from unshaken.attack.engine.targets import choose_targets, label_with
+from unshaken.attack.engine.targets import RULES, choose_targets, label_with, names_class, targets_in_column
 from unshaken.attack.engine.task_attack import TaskAttack
 from unshaken.attack.engine.verdict import AttackResult, initial_result
 from unshaken.attack.viewpoint.base import ChosenViews, Objects, ViewAttack, view_rows
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import predict
-from unshaken.core.context import Context, Renderer
+from unshaken.core.context import Context, Renderer, SampleColumns
 from unshaken.core.errors import ParameterError
 from unshaken.core.flag import Flag
 from unshaken.core.oracle import required
@@ -85,6 +85,14 @@ def _targets_of(batch: Batch, rule: str | None, context: Context) -> Tensor | No
     if rule is None or batch.labels is None:  # the attack refuses a batch without labels
         return None
     model, rng = context.oracle.model, SampleRng.of(context.seed, "targets", batch.ids)
+    columns = context.find(SampleColumns)
+    if columns is not None and rule not in RULES and not names_class(rule, model.classes):
+        values = columns(rule, batch.ids)
+        if values is not None:
+            k = context.clean.shape[1]
+            named = targets_in_column(rule, values, batch.ids, model.classes, k, reject=model.reject)
+            found = torch.tensor(named, dtype=torch.int64, device=batch.labels.device)
+            return torch.where(found == batch.labels, -1, found)
     return choose_targets(rule, batch.labels, context.clean, model.classes, rng, reject=model.reject)
 
 
