@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -126,3 +127,11 @@ def test_a_card_is_printed_or_written(unshaken, place):
     assert Path("README.md").read_text() == printed.out
     assert unshaken("card run --into absent/README.md").code == 2
     assert unshaken("card run --into photos").err.startswith("unshaken: --into 'photos' is a folder")
+
+
+def test_a_card_of_data(unshaken, place, monkeypatch):
+    assert unshaken("card").err == "unshaken: give either a run, or --data SPEC\n"
+    assert "give either a run, or --data SPEC" in unshaken("card run --data demo").err
+    assert "a card of data is a JSON file" in unshaken("card --data folder:photos --into README.md").err
+    monkeypatch.setitem(sys.modules, "mlcroissant", None)
+    assert unshaken("card --data folder:photos").err.endswith("pip install 'unshaken[croissant]'\n")

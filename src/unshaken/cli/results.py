@@ -324,40 +324,78 @@ def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
 
 @verb
 def card(
-    directory: Run,
+    directory: Annotated[str | None, Argument("Run directory; none with --data.", "[DIR]")] = None,
+    data: Annotated[
+        str | None,
+        Option(
+            "Describe data instead of a run: folder:DIR or parquet:FILE, as JSON-LD in MLCommons' format Croissant, "
+            "which croissant:FILE reads.",
+            "SPEC",
+            complete=complete_data,
+            read=check_data,
+        ),
+    ] = None,
     into: Annotated[
         str | None,
         UpdatedFile(
-            "Model card to update, such as README.md; it is made if absent. Default: print the card.",
+            "Card to update, such as README.md, or croissant.json of data; it is made if absent. Default: print it.",
             "FILE",
-            kind="a Markdown file",
-            endings=MARKDOWN,
+            kind="a Markdown file, or a JSON file of data",
+            endings=(*MARKDOWN, ".json"),
         ),
     ] = None,
     name: Annotated[
-        str | None, Option("Name of the model in the card. Default: that of the card, else of the run.", "TEXT")
+        str | None,
+        Option(
+            "Name of the model or the data in the card. Default: that of the card, else of the run or data.", "TEXT"
+        ),
     ] = None,
 ) -> int:
-    """Write the results of a run as a Hugging Face model card: model-index metadata and a section in Markdown."""
+    """Write the results of a run as a Hugging Face model card, or describe data in the format Croissant."""
     from unshaken.core.documents import read_text
     from unshaken.core.errors import ParameterError
-    from unshaken.report.model_card import model_card
     from unshaken.store.run_dir import RunDir
 
-    if into is None:
-        for line in model_card(RunDir(directory), name=name).splitlines():
-            print_line(line)
-        return 0
-    place = Path(into)
-    if not place.parent.is_dir():
+    if (directory is None) == (data is None):
+        raise ParameterError("give either a run, or --data SPEC")
+    place = None if into is None else Path(into)
+    if place is not None and not place.parent.is_dir():
         raise ParameterError(
             f"--into {into!r} cannot be written: there is no folder {str(place.parent)!r}, make it first"
         )
     try:
-        old = read_text(place, LARGEST_CARD) if place.exists() else ""
+        old = read_text(place, LARGEST_CARD) if place is not None and place.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise ParameterError(f"--into {into!r} cannot be read ({error}); give a Markdown file") from None
-    new = model_card(RunDir(directory), card=old, name=name)
+        form = "Markdown" if data is None else "JSON"
+        raise ParameterError(f"--into {into!r} cannot be read ({error}); give a {form} file") from None
+    new = _model_card(directory, old, name) if data is None else _data_card(data, place, old, name)
+    if place is None:
+        for line in new.splitlines():
+            print_line(line)
+        return 0
     RunDir(place.parent).write(new.encode(), place.name)
     print_line(f"card: {into}")
     return 0
+
+
+def _model_card(directory: Any, old: str, name: str | None) -> str:
+    from unshaken.report.model_card import model_card
+    from unshaken.store.run_dir import RunDir
+
+    return model_card(RunDir(directory), card=old, name=name)
+
+
+def _data_card(spec: str, place: Path | None, old: str, name: str | None) -> str:
+    import json
+
+    from unshaken.core.documents import parse_json
+    from unshaken.core.errors import ParameterError
+    from unshaken.data.croissant_card import croissant_card
+
+    if place is not None and place.suffix.lower() != ".json":
+        raise ParameterError(f"--into {str(place)!r}: a card of data is a JSON file; end its name in .json")
+    document = parse_json(old, f"--into {str(place)!r}", ParameterError) if old else {}
+    if not isinstance(document, dict):
+        raise ParameterError(f"--into {str(place)!r} is no table; give a file in the format Croissant, or a new one")
+    found = croissant_card(spec, folder=None if place is None else place.parent, name=name, old=document)
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"

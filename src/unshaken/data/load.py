@@ -14,6 +14,7 @@ from unshaken.core.user_code import call_factory
 from unshaken.data.box_files import read_box_table
 from unshaken.data.cifar10n import open_cifar10n
 from unshaken.data.coco import open_coco
+from unshaken.data.croissant import open_croissant
 from unshaken.data.dataset import Dataset
 from unshaken.data.folder import open_folder
 from unshaken.data.huggingface import open_hub
@@ -75,6 +76,7 @@ SOURCES: Mapping[str, Source] = {
     "coco": Source(open_coco, ("split", "images", "links")),
     "yolo": Source(open_yolo, ("split", "classes", "links")),
     "parquet": Source(open_parquet, ("split", "classes")),
+    "croissant": Source(open_croissant, ("split", "records", "links")),
     "idx": Source(open_idx),
     "torchvision": Source(open_zoo),
     "hf": Source(open_hub),
@@ -106,7 +108,7 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
         spec: `demo` (1,000 images of Fashion-MNIST, embedded; `split=first` and `split=second` are its halves),
             `folder:DIR`, `masks:DIR` (images with a class for each pixel),
             `coco:DIR` or `coco:FILE.json?images=DIR` and `yolo:DIR` (images with boxes of objects),
-            `parquet:FILE`, `idx:DIR`,
+            `parquet:FILE`, `croissant:FILE` (what a file in MLCommons' format Croissant describes), `idx:DIR`,
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
             (published corrupted files), `objectnet:DIR` (as published),
             `cifar10n:COLUMN` (CIFAR-10's training images with people's labels),
@@ -121,7 +123,8 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
             boxes: `id, x, y, w, h`, and where known `class, crowd, area`; centre and size as shares of the photo's;
             they take the place of the data's own), for folder, yolo, parquet and wds
             `classes` (a file with one name a line; for folder also lines of folder, tab, class), and for folder `links`
-            (`follow`: links to folders inside the data folder too; or a folder into which links may lead).
+            (`follow`: links to folders inside the data folder too; or a folder into which links may lead), for
+            croissant `records` (one of several record sets of images).
         download: True allows a download where the SPEC's source has one.
 
     Raises:

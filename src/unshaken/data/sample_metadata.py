@@ -56,7 +56,7 @@ def read_metadata(
     if path.suffix.lower() not in ENDINGS:
         raise DataError(f"{where} must end in {', '.join(ENDINGS)}")
     try:
-        table = _read(path, key)
+        table = read_table(path, key)
         if key not in table.column_names and CLASS in table.column_names and classes is not None:
             key, ids = CLASS, classes()
         if key not in table.column_names:
@@ -105,7 +105,16 @@ def _read_parquet(path: Path, but: Collection[str] = ()) -> pa.Table:
     return table
 
 
-def _read(path: Path, key: str) -> pa.Table:
+def read_table(path: Path, key: str) -> pa.Table:
+    """Read a table; of parquet the columns of words and numbers alone.
+
+    Args:
+        path: of a file whose name ends as `ENDINGS` say.
+        key: a column that is read as text from a CSV file.
+
+    Raises:
+        OSError, ValueError, pyarrow.ArrowException: it cannot be read.
+    """
     ending = path.suffix.lower()
     if ending == ".parquet":
         return _read_parquet(path)

@@ -17,7 +17,7 @@ SMALL = 256 << 20
 FORMS = {".parquet": "parquet", ".json": "coco", ".tar": "wds", ".py": "py"}
 """Kinds of files by the endings of their names."""
 FOLDERS = ("folder", "masks", "idx", "yolo", "meshes", "cifar-c", "imagenet-c", "objectnet")
-FILES = ("parquet",)
+FILES = ("parquet", "croissant")
 """Kinds of SPEC whose target is always a folder or a file of this machine."""
 DENSEST = 50
 """How many times smaller packing makes images at most; of zeros it makes 1000 times less."""
@@ -42,6 +42,7 @@ class Options:
         clean: SPEC of the clean samples that published files were made of, or None.
         corruption: the one corruption of published files to read, or None.
         severity: of that corruption, as text, or None.
+        records: name of one of several record sets, or None.
         download: True allows a download.
     """
 
@@ -55,6 +56,7 @@ class Options:
     clean: str | None = None
     corruption: str | None = None
     severity: str | None = None
+    records: str | None = None
     noise: str | None = None
     longtail: str | None = None
     labels: str | None = None
@@ -126,6 +128,7 @@ def options_of(spec: str, raw: dict[str, str], known: Collection[str], *, downlo
         clean=raw.get("clean"),
         corruption=raw.get("corruption"),
         severity=raw.get("severity"),
+        records=raw.get("records"),
         noise=raw.get("noise"),
         longtail=raw.get("longtail"),
         labels=raw.get("labels"),
