@@ -169,6 +169,12 @@ def test_in_a_browser_a_choice_says_how_it_differs_and_its_file_is_a_column(mapp
         chosen = [i for i in data_of(run)["ids"] if codes[read_config(run).ids.index(i)] == 0]
         assert f"{len(chosen)} images chosen of 30" in figure.get_by_role("status").inner_text()
         assert barriers_of(tab) == []
+        head, *rows = figure.evaluate("(one) => one.map.table()").splitlines()
+        assert head.startswith("id,")
+        assert head.endswith(',class,"predicted, unchanged images","predicted, fog, severity 1"')
+        assert len(rows) == 30
+        assert {row.split(",")[3] for row in rows} == set("abc")
+        assert figure.get_by_role("button", name="Save as SVG").count() == 1
         text = figure.evaluate("(one) => one.map.csv('island')")
         (tmp_path / "island.csv").write_text(text)
         column = read_metadata(tmp_path / "island.csv", read_config(run).ids)["island"]

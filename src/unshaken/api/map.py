@@ -28,6 +28,7 @@ from unshaken.core.progress import track
 from unshaken.data import BadSample, Dataset, DataSource, as_dataset, stream
 from unshaken.data.streaming import first_batch
 from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.explain.engine.neighbours import find_neighbours
 from unshaken.measure.projection import PrincipalAxes, RunningCovariance
 from unshaken.models import as_classifier, fingerprint
 from unshaken.models.layer_features import pooled
@@ -54,6 +55,7 @@ def map_of(
     *,
     model: str | nn.Module | None = None,
     data: DataSource | None = None,
+    train: DataSource | None = None,
     layer: str | None = None,
     umap: bool = False,
     points: int = POINTS,
@@ -71,6 +73,8 @@ def map_of(
         run: directory of a run of a classifier.
         model: the run's model; default what its record names.
         data: the run's data; default what its record names.
+        train: the images that the model was trained on; beside each example that the run kept its report then shows the
+            nearest of them, by the same features, with its label and distance.
         layer: a name as in `net.named_modules()`, `NAME:in` for what goes into it; averaged over places. Default:
             what goes into the last linear layer; without one the last stage, and without layers the logits.
         umap: add a map by UMAP, of the first 50 principal axes, beside that of the first two.
@@ -84,7 +88,8 @@ def map_of(
         The run, with its new page.
 
     Raises:
-        RunError: there is no finished run of a classifier, or the model is another one than the run's.
+        RunError: there is no finished run of a classifier, or the model is another one than the run's; `train` is given
+            and the run kept no examples.
         DataError: the data cannot be read, or lack samples of the run.
         ModelError: there is no such layer.
         ParameterError: a number is out of range, or an image has too many features.
@@ -104,9 +109,12 @@ def map_of(
     if fingerprint(classifier) != config.model_fingerprint:
         raise RunError(f"{place}: its rows are of another model than {classifier.name!r} is now: give the run's model")
     dataset = _open_data(place, config, data, download=download)
+    training = None if train is None else as_dataset(train, download=download)
     classifier = classifier.to(choose_device(device))
     with locked(place):
         name = _layer_of(classifier, dataset) if layer is None else layer
+        if training is not None:
+            find_neighbours(place, classifier, training, name, batch_size=batch_size, workers=workers)
         _embed(place, config, classifier, dataset, name, batch_size=batch_size, workers=workers)
         axes = _axes_of(place, config)
         ids, places = _project(place, config, axes)

@@ -140,6 +140,15 @@ def map_images(
         str | None,
         Option("Images of the run. Default: those of its record.", "SPEC", complete=complete_data, read=check_data),
     ] = None,
+    train: Annotated[
+        str | None,
+        Option(
+            "Images that the model was trained on: the report shows the nearest one beside each example that was kept.",
+            "SPEC",
+            complete=complete_data,
+            read=check_data,
+        ),
+    ] = None,
     layer: Annotated[
         str | None,
         Option("Layer whose values are mapped. Default: what goes into the last linear layer.", "NAME"),
@@ -163,8 +172,8 @@ def map_images(
 
     with progress(session):
         done = api.map_of(
-            directory, model=model, data=data, layer=layer, umap=umap, points=points, batch_size=batch_size,
-            workers=workers, device=device, download=download,
+            directory, model=model, data=data, train=train, layer=layer, umap=umap, points=points,
+            batch_size=batch_size, workers=workers, device=device, download=download,
         )  # fmt: skip
     return show_run(session, done, json)
 

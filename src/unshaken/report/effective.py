@@ -302,7 +302,7 @@ def _picture(groups: Sequence[RobustnessGroup]) -> Plots:
 
     def mark(x: float, y: float, text: str, ends: tuple[float, float] | None = None) -> Point:
         low, high = ends or (y, y)
-        return Point(round(along(100 * x), 2), height(100 * y), height(100 * low), height(100 * high), text)
+        return Point(along(100 * x), height(100 * y), height(100 * low), height(100 * high), text)
 
     for group in groups:
         ends = [(x, float(group.line(np.array([x]))[0])) for x in (_first(group.line), widest)]

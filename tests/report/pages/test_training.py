@@ -198,7 +198,7 @@ def test_doubts_stand_above_the_figures_in_a_box_of_their_own(make: Callable[...
 
 def test_the_kept_epoch_is_marked_in_every_plot(make: Callable[..., RunDir]) -> None:
     page, _ = pages(make([{**r, "alignment": 0.9, "novel_figure": -1.0} for r in CURVES]))
-    plots = page.split('<figure class="card plot">')[1:]
+    plots = page.split('<figure class="card plot"')[1:]
     titles = [p.split("<figcaption>")[1].split("<")[0] for p in plots]
     assert titles == ["Held-out images, per cent right", "Training images, per cent right", "Loss",
                       "Learning rate at the end of the epoch", "Alignment of input gradients",

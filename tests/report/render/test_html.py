@@ -6,6 +6,7 @@ from functools import partial
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -318,6 +319,46 @@ def test_no_word_is_cut(offline: Callable[..., Any], long_page: str, width: int)
     tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     assert tab.evaluate(CUT) == []
+
+
+@pytest.mark.browser
+def test_every_plot_is_saved_as_it_stands_and_as_its_data(opened: Any, tmp_path: Any) -> None:
+    from PIL import Image
+
+    tab, troubles = opened(width=1280, accept_downloads=True)
+    tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    drawn = tab.locator(".card.plot, .card:has(> table.strips), .scroll.heat, .scroll.matrix")
+    assert 5 < drawn.count() == tab.locator(".saves").count()
+    for kind in (".card:has(> table.strips)", ".card.plot", ".scroll.heat"):
+        one = tab.locator(kind).first
+        box, kept = one.bounding_box(), {}
+        for way in ("SVG", "PNG", "CSV"):
+            with tab.expect_download() as saved:
+                one.get_by_role("button", name=f"Save as {way}").click()
+            kept[way] = tmp_path / saved.value.suggested_filename
+            saved.value.save_as(kept[way])
+            assert kept[way].suffix == f".{way.lower()}"
+        svg = ElementTree.parse(kept["SVG"]).getroot()
+        words = " ".join("".join(t.itertext()) for t in svg.iter("{http://www.w3.org/2000/svg}text"))
+        assert one.locator("caption, figcaption").inner_text().split()[0] in words
+        assert "SVG" not in words
+        assert "class=" not in kept["SVG"].read_text("utf-8")
+        assert 0.9 * box["width"] < float(svg.attrib["width"]) < 1.5 * box["width"] + 40
+        picture = Image.open(kept["PNG"]).convert("RGB")
+        assert abs(picture.width - 2 * float(svg.attrib["width"])) <= 2
+        assert picture.getpixel((3, 3)) == (255, 255, 255)
+        assert len(picture.getcolors(1 << 24) or ()) > 20
+        assert kept["CSV"].read_text("utf-8") == one.get_attribute("data-csv")
+    assert [t for t in troubles if not t.startswith("blob:")] == []
+
+
+@pytest.mark.browser
+def test_what_saves_plots_is_neither_printed_nor_there_without_scripts(opened: Any) -> None:
+    tab, _ = opened()
+    tab.emulate_media(media="print")
+    assert tab.evaluate("[...document.querySelectorAll('.saves')].every(e => !e.getClientRects().length)")
+    tab, _ = opened(java_script_enabled=False)
+    assert tab.locator(".saves").count() == 0
 
 
 @pytest.mark.browser

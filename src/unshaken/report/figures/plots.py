@@ -24,12 +24,12 @@ _FAR, _TICKS = 50, 7
 
 def down(share: float) -> float:
     """The place of a share, per cent from the top."""
-    return round(100 * (1 - share), 2)
+    return 100 * (1 - share)
 
 
 def point(x: float, figure: Figure, text: str, label: str = "") -> Point:
     """A mark of a figure with its interval."""
-    return Point(round(x, 2), down(figure["value"]), down(figure["low"]), down(figure["high"]), text, label)
+    return Point(x, down(figure["value"]), down(figure["low"]), down(figure["high"]), text, label)
 
 
 def curve(name: str, style: int, points: Sequence[Point], *, band: bool = False, marked: bool = True) -> Trace:
@@ -80,7 +80,7 @@ def log_axis(first: float, last: float) -> tuple[Callable[[float], float], tuple
     decades = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
     ticks = [t for k in decades for s in (1, 2, 5) if first <= (t := s * 10.0**k) <= last]
     ticks = [t for t in ticks if f"{t:e}".startswith("1")] if len(ticks) > _TICKS else ticks
-    return place, tuple((round(place(t), 2), f"{t:,.0f}" if t >= 1 else f"{t:g}") for t in ticks)
+    return place, tuple((place(t), f"{t:,.0f}" if t >= 1 else f"{t:g}") for t in ticks)
 
 
 def linear_axis(most: float) -> tuple[Callable[[float], float], tuple[tuple[float, str], ...]]:
@@ -92,7 +92,7 @@ def linear_axis(most: float) -> tuple[Callable[[float], float], tuple[tuple[floa
         return 100 * value / most
 
     ticks = (step * i for i in range(math.floor(most / step + 1e-9) + 1))
-    return place, tuple((round(place(t), 2), f"{t:.4g}") for t in ticks)
+    return place, tuple((place(t), f"{t:.4g}") for t in ticks)
 
 
 def value_axis(least: float, most: float) -> tuple[Callable[[float], float], tuple[tuple[float, str], ...]]:
@@ -109,7 +109,7 @@ def value_axis(least: float, most: float) -> tuple[Callable[[float], float], tup
     first, last = math.floor(low / step + 1e-9), math.ceil(max(high, low + span) / step - 1e-9)
 
     def place(value: float) -> float:
-        return round(100 * (last * step - value) / ((last - first) * step), 2)
+        return 100 * (last * step - value) / ((last - first) * step)
 
     return place, tuple((place(i * step), f"{i * step:.4g}") for i in range(last, first - 1, -1))
 
@@ -145,7 +145,7 @@ def _pixels(p: Point) -> tuple[float, float]:
 
 def outline(places: Sequence[tuple[float, float]]) -> str:
     """Places in per cent as SVG points."""
-    return " ".join(f"{x:g},{y:g}" for x, y in places)
+    return " ".join(f"{round(x, 2):g},{round(y, 2):g}" for x, y in places)
 
 
 # Differences.
@@ -206,7 +206,7 @@ def layer_plot(name: str, series: Sequence[Series], most: float | None = None) -
         for depth, value, low, high, layer in sorted(one.values):
             bottom, top = (value if e is None or math.isinf(e) else e for e in (low, high))
             text = f"{one.name}, {layer}: {wording.number(value)}"
-            points.append(Point(round(right(depth), 2), up(value), up(bottom), up(top), text))
+            points.append(Point(right(depth), up(value), up(bottom), up(top), text))
         traces.append(curve(one.name, style, points, band=any(v[2] is not None for v in one.values)))
     words = "; ".join(
         f"{s.name}: {', '.join(f'{layer} {wording.number(value)}' for _, value, _, _, layer in sorted(s.values))}"

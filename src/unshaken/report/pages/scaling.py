@@ -156,14 +156,14 @@ def _plot(source: Source) -> list[Block]:
     pad = 0.08 * (high - low) or 0.1
 
     def down(loss: float) -> float:
-        return round(100 * (high + pad - math.log(loss)) / (high - low + 2 * pad), 2)
+        return 100 * (high + pad - math.log(loss)) / (high - low + 2 * pad)
 
     traces, words = [], []
     for style, (name, losses) in enumerate(means.items()):
         points = []
         for size, loss in zip(sizes, losses.tolist(), strict=True):
             text = f"{name}, {size:,} images: loss {loss:.3f}"
-            points.append(Point(round(right(size), 2), down(loss), down(loss), down(loss), text))
+            points.append(Point(right(size), down(loss), down(loss), down(loss), text))
             words.append(text)
         traces.append(plots.curve(name, style, points))
     lines = tuple((down(v), f"{v:.3g}") for v in np.geomspace(math.exp(low), math.exp(high), 4).tolist())

@@ -109,7 +109,7 @@ def _point(
 
 def _across(epoch: float, epochs: int) -> float:
     """The place of an epoch, counted from 0, in per cent from the left."""
-    return 50.0 if epochs < 2 else round(100 * epoch / (epochs - 1), 2)
+    return 50.0 if epochs < 2 else 100 * epoch / (epochs - 1)
 
 
 def _ticks(epochs: int) -> tuple[tuple[float, str], ...]:

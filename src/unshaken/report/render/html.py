@@ -22,6 +22,7 @@ from unshaken.report.blocks import (
     Page,
     Prose,
     Span,
+    Table,
     Text,
     is_bad,
     pieces,
@@ -29,7 +30,8 @@ from unshaken.report.blocks import (
     split_parts,
     walk,
 )
-from unshaken.report.drawings import Plots, PointMap
+from unshaken.report.drawings import Plots, PointMap, Strips
+from unshaken.report.render.plot_data import plot_csv, strips_csv, table_csv
 
 _NUMBER = re.compile(r" (?=%)|(?<=ε) |(?<=severity) (?=\d)")
 _TAGS = {
@@ -47,6 +49,8 @@ def render_html(page: Page) -> str:
     script = environment.get_template("theme.js").render()
     if any(isinstance(b, PointMap) for b in walk(page.blocks)):
         script += map_script()
+    if is_drawn(page.blocks):
+        script += download_script()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     nav = [b for b in walk(page.blocks) if isinstance(b, Heading) and b.nav]
     first, parts = split_parts(page.blocks)
@@ -83,6 +87,19 @@ def stylesheet() -> str:
 def map_script() -> str:
     """The script that draws a `PointMap`, for pages that have it as a file of its own."""
     return _environment().get_template("map.js").render()
+
+
+def download_script() -> str:
+    """The script that gives plots their buttons to be saved, for pages that have it as a file of its own."""
+    return _environment().get_template("download.js").render()
+
+
+def is_drawn(blocks: Sequence[Block]) -> bool:
+    """Whether some block is a plot, a map or a coloured table, which a page offers to save."""
+    return any(
+        isinstance(b, (Plots, Strips, PointMap)) or (isinstance(b, Table) and b.kind in ("heat", "matrix"))
+        for b in walk(blocks)
+    )
 
 
 def _draw(block: Block) -> Markup:
@@ -129,6 +146,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     filters: dict[str, Any] = {"text": text, "plain": plain, "cell": cell, "draw": render_blocks, "inert": inert}
+    filters |= {"plot_csv": plot_csv, "strips_csv": strips_csv, "table_csv": table_csv}
     environment.filters |= filters
     environment.tests["group"] = lambda row: isinstance(row, Group)
     return environment

@@ -277,7 +277,7 @@ def front_plot(data: Data) -> Plot | None:
         area = one["auroc"]
         text = f"{one['condition']}: AUROC {area['value']:.3f} at {milliseconds(time)}"
         ends = down(area["value"]), down(area["low"]), down(area["high"])
-        marks.append(Point(round(place(time), 2), *ends, text, one["condition"]))
+        marks.append(Point(place(time), *ends, text, one["condition"]))
     ahead = front(data)
     joined = sorted((m.x, m.y) for m, d in zip(marks, rated, strict=True) if d["condition"] in ahead)
     trace = Trace("no other is both better and faster", 0, tuple(marks), plots.outline(joined))
@@ -314,7 +314,8 @@ def _density(data: Data, scores: RunScores, name: str) -> Plot | None:
         return round(100 * (score - low) / (high - low), 2)
 
     traces = [_hills(k, i, s / peak) for i, (k, s) in enumerate(shares.items())]
-    ticks = tuple((place(t), f"{t:.3g}") for t in np.linspace(low, high, 5))
+    digits = 3 + max(0, math.ceil(math.log10(max(abs(low), abs(high)) / (high - low))))
+    ticks = tuple((place(t), f"{t:.{digits}g}") for t in np.linspace(low, high, 5))
     ends = [e for e in record["boundary"].values() if e is not None]
     middle = float(np.mean(ends)) if len(ends) == 2 else None
     marker = (place(middle), "threshold") if middle is not None and low <= middle <= high else None

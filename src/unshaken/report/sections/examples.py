@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.part import TARGETED
+from unshaken.explain.engine.neighbours import read_neighbours
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Text
 from unshaken.report.drawings import Exhibit, Gallery, Picture
-from unshaken.report.figures.pictures import BUDGET, Example, Examples, examples_of
+from unshaken.report.figures.pictures import BUDGET, Example, Examples, address, examples_of
 from unshaken.report.sections import Report, Section
 
+Neighbours = tuple[Mapping[str, Any], Mapping[str, Tensor]]
+"""As `read_neighbours` gives them."""
 AROUND = "The difference is shown around grey, amplified as stated."
 
 
@@ -30,7 +34,24 @@ class ExamplesOfChanges(Section):
         if not found:
             return ()
         text = f"The most damaging of the pictures kept for each change. {AROUND}"
-        return (Heading("Examples", "examples", "Examples"), Prose(text), *found)
+        return (Heading("Examples", "examples", "Examples"), Prose(text), *neighbours_text(report), *found)
+
+
+def neighbours_text(report: Report) -> tuple[Prose, ...]:
+    """What the nearest training images beside the examples are, where the run has them."""
+    if (found := read_neighbours(report.source.run)) is None:
+        return ()
+    record, _ = found
+    layer = ("of the layer ", Span(record["layer"], "code")) if record["layer"] else ("of the logits",)
+    usual = ""
+    if record["median"] is not None:
+        usual = f" Unchanged images of the examples are {round(record['median'], 4):.3g} away, in the median."
+    text = (
+        f"The nearest in training is the one of {record['images']:,} images of ", Span(record["train"], "code"),
+        " whose features ", *layer, " have the least Euclidean distance to those of the changed image. It shows what "
+        f"the model takes the image for; it is no proof that this image caused the answer.{usual}",
+    )  # fmt: skip
+    return (Prose(text),)
 
 
 # Galleries of unchanged images beside changed ones.
@@ -48,14 +69,22 @@ def galleries(report: Report, wanted: Callable[[Mapping[str, Any]], bool]) -> li
     every = (*cells.changes_of(data), *targeted, *data["minimal_norms"])
     conditions = [c for c in every if wanted(c)]
     size = BUDGET if len(conditions) == len(every) else BUDGET // 2
+    neighbours = read_neighbours(source.run)
+    if neighbours:  # a fourth picture each
+        size = 3 * size // 4
     found = examples_of(source.run, source.config, source.frame, conditions, size=size)
     found.sort(key=lambda g: float((cells.metric(g.condition) or {"value": 1})["value"]))
-    return [_gallery(one, is_open=number == 0) for number, one in enumerate(found)]
+    return [_gallery(one, neighbours, is_open=number == 0) for number, one in enumerate(found)]
 
 
-def _gallery(found: Examples, *, is_open: bool) -> Details:
+def _gallery(found: Examples, neighbours: Neighbours | None, *, is_open: bool) -> Details:
     name = wording.condition_name(dict(found.condition))
     exhibits = tuple(_exhibit(one, name, found.condition["norm"]) for one in found.examples)
+    if neighbours:
+        record, images = neighbours
+        near = record["conditions"].get(found.condition["condition"], {})
+        pairs = zip(found.examples, exhibits, strict=True)
+        exhibits = tuple(_beside(e, near[one.id], images) if one.id in near else e for one, e in pairs)
     note = f"{len(found.examples)} of {found.kept} that were kept"
     return Details(name, (Gallery(exhibits, found.small),), note, is_open)
 
@@ -81,6 +110,14 @@ def _exhibit(one: Example, name: str, norm: str | None) -> Exhibit:
             Span(f"changed by {wording.distance(one.distance, norm)} ({wording.NORMS.get(norm, norm)}){by}", "soft")
         )
     return Exhibit(pictures, (*lines, Span(one.id, "code")))
+
+
+def _beside(exhibit: Exhibit, near: Mapping[str, Any], images: Mapping[str, Tensor]) -> Exhibit:
+    """The same with the nearest training image."""
+    label = near["label"] or "no label"
+    shown = Picture(address(images[near["id"]]), f"Nearest training image {near['id']}: {label}", "nearest in training")
+    line = ("nearest in training: ", Span(label, "strong"), Span(f", {near['distance']:.3g} away", "soft"))
+    return Exhibit((*exhibit.pictures, shown), (*exhibit.lines[:-1], line, exhibit.lines[-1]))
 
 
 section = ExamplesOfChanges()

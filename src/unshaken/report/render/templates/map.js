@@ -88,7 +88,7 @@
     var legend = make("ul", { className: "legend" }), report = make("div", { className: "chosen" });
     var detail = make("div", { className: "one" }), said = make("p", { className: "small" });
     said.setAttribute("role", "status");
-    var help = make("p", { className: "small soft", textContent:
+    var help = make("p", { className: "small soft help", textContent:
       "Draw around points to choose them, or press a name below. Without a mouse: arrow keys move the map, + and \u2212 zoom, 0 shows all, and the button chooses what is in view." });
     tools.append(
       make("div", { className: "controls" }, [mapBox[0], byBox[0], underBox[0]]),
@@ -269,13 +269,28 @@
       columns.forEach(function (one) { if (one.name !== "class") compare(one.name, one.parts, one.codes); });
       return found.sort(function (a, b) { return b[0] - a[0]; }).slice(0, 4).map(function (one) { return one[1]; });
     }
-    function cell(text) {
+    function cell(text) {  // with an apostrophe where a spreadsheet would take it for a formula
+      if (/^[=+@-]/.test(text) && isNaN(text)) text = "'" + text;
       return /[",\r\n]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text;
     }
     function csv(name) {
       var lines = ["id," + cell(name || "lasso")];
       for (var i = 0; i < n; i++) lines.push(cell(data.ids[i]) + (chosen[i] ? ",in" : ",out"));
       (data.rest || []).forEach(function (one) { lines.push(cell(one) + ","); });
+      return lines.join("\n") + "\n";
+    }
+    function table() {  // every point with its place in each projection, what it is and what it was taken for
+      var lines = [["id"].concat.apply(["id"], maps.map(function (m) { return [m.title + " x", m.title + " y"]; }))
+        .concat(data.labelled ? ["class"] : [], columns.map(function (one) { return one.name; }),
+          data.conditions.map(function (one) { return "predicted, " + one.title; })).map(cell).join(",")];
+      for (var i = 0; i < n; i++) {
+        var row = [data.ids[i]];
+        maps.forEach(function (m) { row.push((m.x[i] / 65535).toFixed(5), (m.y[i] / 65535).toFixed(5)); });
+        if (data.labelled) row.push(label[i] < 0 ? "" : data.classes[label[i]]);
+        columns.forEach(function (one) { row.push(one.codes[i] < 0 ? "" : one.parts[one.codes[i]]); });
+        for (var c = 0; c < C; c++) row.push(nameOf(predicted[c * n + i]));
+        lines.push(row.map(cell).join(","));
+      }
       return lines.join("\n") + "\n";
     }
     function download(name) {
@@ -385,7 +400,7 @@
     refresh();
     new ResizeObserver(fit).observe(frame);
     fit();
-    figure.map = { csv: csv, newcombe: newcombe, paint: paint };
+    figure.map = { csv: csv, table: table, newcombe: newcombe, paint: paint };
   }
   document.querySelectorAll("[data-map]").forEach(draw);
 })();
