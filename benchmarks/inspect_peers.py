@@ -3,8 +3,9 @@
     python benchmarks/inspect_peers.py FOLDER [--repeats 3] [--python PYTHON_WITH_CLEANVISION]
 
 cleanvision runs in another interpreter (`--python`), so that its packages do not mix with ours. Each side reads the
-same files with one process and one thread, in turn; processor seconds are the least of the repeats. Exit code 1 where
-the images differ for a reason other than those that are printed.
+same files with one process and one thread, in turn; processor seconds are the least of the repeats, without imports,
+and MiB the peak of each process (Linux).
+Exit code 1 where cleanvision points at an image that we do not, which is printed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -37,13 +39,16 @@ found = {
     column: sorted(os.path.relpath(one, root) for one in lab.issues.index[lab.issues[column]])
     for column in lab.issues if column[:3] == "is_"
 }
-print(json.dumps({"seconds": seconds, "found": found}))
+status = open("/proc/self/status").read()  # ru_maxrss would be at least that of the process that started it
+peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+print(json.dumps({"seconds": seconds, "found": found, "peak": peak}))
 """
 
 
 def run_ours(folder: str) -> tuple[float, dict[str, list[str]]]:
     """Processor seconds, and the ids that each check points at; near duplicates with those of exact ones."""
     import unshaken
+    import unshaken.api.inspect  # as the peer's, the import is not timed
 
     with tempfile.TemporaryDirectory() as place:
         start = time.process_time()
@@ -80,7 +85,9 @@ def main() -> int:
             print(f"    cleanvision alone: {one}")
         missed += len(theirs - own)
     count = sum(1 for path in Path(given.folder).rglob("*") if path.is_file())
-    print(f"{count} files: unshaken {seconds:.1f} s, cleanvision {other['seconds']:.1f} s, least of {given.repeats}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{count} files, least of {given.repeats}:")
+    print(f"unshaken {seconds:.1f} s, {peak:.0f} MiB; cleanvision {other['seconds']:.1f} s, {other['peak']:.0f} MiB")
     return 1 if missed else 0
 
 

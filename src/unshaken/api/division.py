@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,9 @@ from unshaken.core.options import Options
 from unshaken.core.part import CLEAN, Condition
 from unshaken.core.progress import track
 from unshaken.data import BadSample, Dataset, DataSource, as_dataset
+from unshaken.data.decode import BadImage, exif_of, exif_tags
 from unshaken.data.properties import find_property, measure_image, property_names
-from unshaken.data.sample_metadata import read_metadata
+from unshaken.data.sample_metadata import CLASS, read_metadata
 from unshaken.measure.slices import Slicing, cross_slices, cut_column
 from unshaken.report.read.slices import SLICES
 from unshaken.run.local import one_by_one
@@ -27,8 +31,8 @@ from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import schema_of
 
-CLASS = "class"
-"""The column of the names of the samples' classes."""
+EXIF = "exif."
+"""Begins the column of a tag that the camera wrote into the files."""
 ALL = "all"
 """Stands for every column."""
 WORK = "slices"
@@ -89,17 +93,35 @@ def divide(
     if config.task != "classification":
         raise ParameterError(f"slices are of runs of classifiers, and this is one of {config.task}")
     ids = list(config.ids)
-    known = {} if meta is None else read_metadata(meta, ids)
-    asked = _parse(by, known)
-    names = list(dict.fromkeys(name for one in asked for name, _ in one))
-    measured = [name for name in names if name not in known and name != CLASS]
-    if measured or CLASS in names:
+
+    @cache
+    def source() -> _Source:
         if data is None:
             refuse_code(config.data, str(run))
             if config.data.startswith("<"):
                 raise DataError(f"{run}: its data was an object of Python; give it again as data")
-        dataset = as_dataset(config.data if data is None else data, download=download)
-        known = {**_of_data(dataset, ids, measured), **known}
+        return _Source(as_dataset(config.data if data is None else data, download=download), ids)
+
+    known = {} if meta is None else read_metadata(meta, ids, classes=lambda: source().classes())
+    asked = _parse(by)
+    if not asked or any(name not in known for one in asked for name, _ in one):
+        try:
+            own = source().columns()
+        except DataError:
+            for name, _ in chain.from_iterable(asked):
+                _find(name, known)  # a name that is none is the clearer error
+            raise
+        if not asked:
+            kept = {name: values for name, values in own.items() if name in known or _divides(name, values)}
+            asked = [[(name, [])] for name in dict.fromkeys((*known, *kept, *property_names(), CLASS))]
+        known = {**own, **known}
+        asked = [[(_find(name, known), borders) for name, borders in one] for one in asked]
+        known |= source().measure({name for one in asked for name, _ in one} - known.keys())
+    for i, one in enumerate(asked):
+        if len(one) == 2 and one[0][0] == one[1][0]:
+            raise ParameterError(f"slices by {one[0][0]!r}: a column does not cross itself")
+        if one in asked[:i]:
+            raise ParameterError(f"slices by {'*'.join(name for name, _ in one)!r} are asked for twice")
     found = []
     for one in asked:
         parts = [cut_column(name, known[name], borders) for name, borders in one]
@@ -131,57 +153,102 @@ def write_division(run: RunDir, division: Division | None, *, shared: bool) -> N
             division.write(run)
 
 
-def _parse(by: str | Sequence[str], known: dict[str, list[Any]]) -> list[list[tuple[str, list[float]]]]:
-    """Each slicing's one or two columns with their borders."""
-    every = [*known, *(name for name in (*property_names(), CLASS) if name not in known)]
+def _parse(by: str | Sequence[str]) -> list[list[tuple[str, list[float]]]]:
+    """Each slicing's one or two columns with their borders; empty for all columns."""
     texts = [text.strip() for given in ([by] if isinstance(by, str) else by) for text in given.split(",")]
+    if texts in ([], [ALL]):
+        return []
     found = []
-    for text in every if texts in ([], [ALL]) else filter(None, texts):
+    for text in filter(None, texts):
         parts = text.split("*")
         if len(parts) > 2:
             raise ParameterError(f"slices by {text!r}: two columns may cross, not {len(parts)}")
         one = []
         for part in parts:
             name, _, borders = (p.strip() for p in part.partition(":"))
-            if name not in every:
-                name = next((s for s in every if s == name.replace("-", "_")), name)
-            if name not in every:
-                raise ParameterError(f"slices by {text!r}: no column {name!r}; {did_you_mean(name, every)}")
             one.append((name, [parse_number(b, f"slices by {text!r}") for b in filter(None, borders.split("+"))]))
-        if len(one) == 2 and one[0][0] == one[1][0]:
-            raise ParameterError(f"slices by {text!r}: a column does not cross itself")
-        if one in found:
-            raise ParameterError(f"slices by {text!r} are asked for twice")
         found.append(one)
+    if not found:
+        raise ParameterError(f"slices by {by!r}: name a column, or {ALL!r}")
     return found
 
 
-def _of_data(dataset: Dataset, ids: Sequence[str], measured: Sequence[str]) -> dict[str, list[Any]]:
-    """Class and measured properties of samples; None for those that cannot be read."""
-    rows = {name: row for row, name in enumerate(dataset.ids)}
-    missing = [name for name in ids if name not in rows]
-    if missing:
-        raise DataError(
-            f"{dataset.options.spec} lacks {len(missing):,} of the run's {len(ids):,} samples, such as "
-            f"{shorten(missing[0])}: is it the same data?"
-        )
-    found: dict[str, list[Any]] = {name: [None] * len(ids) for name in (*measured, CLASS)}
-    properties = [find_property(name) for name in measured]
-    with track("properties of images", len(ids)) as task:
-        for place, name in enumerate(ids):
-            row = rows[name]
-            if dataset.labels is not None and dataset.labels.ndim == 1 and dataset.labels[row] >= 0:
-                label = int(dataset.labels[row])
-                found[CLASS][place] = dataset.classes[label] if label < len(dataset.classes) else str(label)
-            if properties:
-                try:
-                    values = measure_image(dataset.read(row), properties)
-                except BadSample:
-                    values = {}
-                for key, value in values.items():
-                    found[key][place] = value
-            task.advance(1)
-    return found
+def _find(name: str, known: Collection[str]) -> str:
+    """The name of a column as it is written; words of a property may be joined by `-`."""
+    every = [*known, *(other for other in (*property_names(), CLASS) if other not in known)]
+    if name.startswith(EXIF):
+        tags = [EXIF + tag for tag in exif_tags()]
+        if name not in tags:
+            raise ParameterError(f"slices by {name!r}: no tag of EXIF; {did_you_mean(name, tags)}")
+        return name
+    for spelling in (name, name.replace("-", "_")):
+        if spelling in every:
+            return spelling
+    raise ParameterError(f"slices: no column {name!r}; {did_you_mean(name, every)}")
+
+
+def _divides(name: str, values: Sequence[Any]) -> bool:
+    """Whether a column cuts the samples into parts: not one for all, nor one for each."""
+    try:
+        return len(cut_column(name, values).parts) > 1
+    except ParameterError:
+        return False
+
+
+class _Source:
+    """What the data of a run say of its samples.
+
+    Args:
+        dataset: the data.
+        ids: of the samples.
+
+    Raises:
+        DataError: the data lack a sample.
+    """
+
+    def __init__(self, dataset: Dataset, ids: Sequence[str]) -> None:
+        rows = {name: row for row, name in enumerate(dataset.ids)}
+        missing = [name for name in ids if name not in rows]
+        if missing:
+            raise DataError(
+                f"{dataset.options.spec} lacks {len(missing):,} of the run's {len(ids):,} samples, such as "
+                f"{shorten(missing[0])}: is it the same data?"
+            )
+        self._dataset, self._rows = dataset, [rows[name] for name in ids]
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The data's own columns."""
+        return {name: [values[row] for row in self._rows] for name, values in self._dataset.columns().items()}
+
+    def classes(self) -> list[str | None]:
+        """The name of each sample's class; None where it has none."""
+        labels, names = self._dataset.labels, self._dataset.classes
+        if labels is None or labels.ndim != 1:
+            return [None] * len(self._rows)
+        own = [int(labels[row]) for row in self._rows]
+        return [None if label < 0 else names[label] if label < len(names) else str(label) for label in own]
+
+    def measure(self, names: Collection[str]) -> dict[str, list[Any]]:
+        """Classes, tags of EXIF and properties of the images; None where one cannot be read."""
+        found: dict[str, list[Any]] = {CLASS: self.classes()}
+        properties = [find_property(name) for name in names if name != CLASS and not name.startswith(EXIF)]
+        tags = [name for name in names if name.startswith(EXIF)]
+        found |= {name: [] for name in (*tags, *(one.name for one in properties))}
+        if not properties and not tags:
+            return found
+        with track("properties of images", len(self._rows)) as task:
+            for row in self._rows:
+                values: dict[str, Any] = {}
+                with suppress(BadSample, BadImage):
+                    if properties:
+                        values = measure_image(self._dataset.read(row), properties)
+                    if tags:
+                        written = exif_of(self._dataset.fetch(row))
+                        values |= {name: written.get(name.removeprefix(EXIF)) for name in tags}
+                for name in found.keys() - {CLASS}:
+                    found[name].append(values.get(name))
+                task.advance(1)
+        return found
 
 
 def _table(ids: Sequence[str], found: Sequence[Slicing], known: dict[str, list[Any]]) -> pa.Table:

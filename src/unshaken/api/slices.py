@@ -37,11 +37,12 @@ def slices(
 
     Args:
         run: directory of a run of a classifier on labelled images.
-        by: columns: `class`, a property of images such as `brightness`, a column of `meta`; two of them crossed, as in
-            `weather*size`; numbers cut at borders, as in `size:32+96`, else at their quartiles. Default `all`: all
-            columns of `meta`, all properties, and `class`.
-        meta: a table with a column `id`: `.csv`, `.jsonl` or `.parquet`; its columns come before properties of the same
-            name.
+        by: columns: `class`, a property of images such as `brightness`, a tag of their files such as `exif.Model`, a
+            column of `meta` or of the data; two of them crossed, as in `weather*size`; numbers cut at borders, as in
+            `size:32+96`, else at their quartiles. Default `all`: all columns of `meta`, those of the data that divide
+            the samples, all properties, and `class`.
+        meta: a table with a column `id`, or of classes with a column `class`: `.csv`, `.jsonl` or `.parquet`; its
+            columns come before others of the same name.
         data: the run's data; default what its record names.
         gates: on slices, such as `slice[weather=night].accuracy >= 0.8`, beside those that the run has.
         download: allow the data to be fetched from their own source.

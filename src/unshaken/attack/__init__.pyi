@@ -28,6 +28,7 @@ from unshaken.attack.minimal_norm.ddn import DDN as DDN
 from unshaken.attack.minimal_norm.deepfool import DeepFool as DeepFool
 from unshaken.attack.minimal_norm.fab import FAB as FAB
 from unshaken.attack.minimal_norm.fmn import FMN as FMN
+from unshaken.attack.minimal_norm.sigma_zero import SigmaZero as SigmaZero
 from unshaken.attack.patch.patch import Patch as Patch
 from unshaken.attack.patch.patch_fool import PatchFool as PatchFool
 from unshaken.attack.patch.universal_patch import UniversalPatch as UniversalPatch

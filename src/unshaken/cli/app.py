@@ -88,6 +88,7 @@ for name, command in {
     "merge": runs.merge,
     "query": results.query,
     "slices": results.slices,
+    "map": results.map_images,
     "list": list_.list_,
     "doctor": doctor.doctor,
     "corrupt": images.corrupt,

@@ -1,4 +1,4 @@
-"""Commands that read finished runs: `unshaken report|compare|query|slices|card`."""
+"""Commands that read finished runs: `unshaken report|compare|query|slices|map|card`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from unshaken.cli.complete import complete_data
-from unshaken.cli.names import check_data
-from unshaken.cli.options import OWN, Json, Run, Track
+from unshaken.cli.complete import complete_data, complete_model
+from unshaken.cli.names import check_data, check_model
+from unshaken.cli.options import OWN, BatchSize, Device, Json, Run, Track, Workers
 from unshaken.cli.runs import show_run, show_verdict
-from unshaken.cli.session import Session
+from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, one_line, print_json, print_line, print_page, table
 from unshaken.cli.verb import verb
 from unshaken.core.options import COMPARE_RECORDS, MARKDOWN, NORM_RECORDS, Argument, Option, OutputFolder, UpdatedFile
@@ -146,7 +146,7 @@ def slices(
         list[str] | None,
         Option(
             "Columns that divide the images, such as brightness, size:32+96 or weather*brightness. May be repeated. "
-            "Default: all, that is class, all properties, and all columns of --meta.",
+            "Default: all, that is class, all properties, and all columns of --meta and of the data.",
             "COLUMN,COLUMN",
         ),
     ] = None,
@@ -166,6 +166,47 @@ def slices(
     from unshaken import api
 
     done = api.slices(directory, by or (), meta=meta, data=data, gates=gate or (), download=download)
+    return show_run(session, done, json)
+
+
+@verb
+def map_images(
+    session: Session,
+    directory: Run,
+    model: Annotated[
+        str | None,
+        Option("Model of the run. Default: that of its record.", "SPEC", complete=complete_model, read=check_model),
+    ] = None,
+    data: Annotated[
+        str | None,
+        Option("Images of the run. Default: those of its record.", "SPEC", complete=complete_data, read=check_data),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        Option("Layer whose values are mapped. Default: what goes into the last linear layer.", "NAME"),
+    ] = None,
+    umap: Annotated[bool, Option("Add a map by UMAP (needs the extra umap).")] = False,
+    points: Annotated[
+        int, Option("Maximum number of images that the report draws; of more, some at random.", "N", (1, 100_000))
+    ] = 5000,
+    batch_size: BatchSize = "auto",
+    workers: Workers = None,
+    device: Device = "auto",
+    download: Annotated[bool, OWN["download"]] = False,
+    json: Json = False,
+) -> int:
+    """Draw a map of the images of a run in its report, by what the model makes of them: nearby points look alike to it.
+
+    Exit codes: 0 success, 1 a gate of the run failed, 2 wrong usage or bad input, 3 some samples of the run were
+    unreadable.
+    """
+    from unshaken import api
+
+    with progress(session):
+        done = api.map_of(
+            directory, model=model, data=data, layer=layer, umap=umap, points=points, batch_size=batch_size,
+            workers=workers, device=device, download=download,
+        )  # fmt: skip
     return show_run(session, done, json)
 
 

@@ -181,7 +181,7 @@ def attack(
         ),
     ] = "pgd",
     norm: Annotated[
-        str | None, Option("Norm of the perturbation. Default: the first that the attack supports.", "linf|l2|l1")
+        str | None, Option("Norm of the perturbation. Default: the first that the attack supports.", "linf|l2|l1|l0")
     ] = None,
     eps: Annotated[
         list[str] | None,

@@ -187,6 +187,17 @@ class Dataset(ABC):
         mode = max(modes, key=lambda m: (modes[m], m))
         return CommonForm(mode, size, sizes[size], sizes.total(), len(sizes))
 
+    def columns(self) -> dict[str, list[Any]]:
+        """Columns that the data have of their samples beside the labels, such as a camera or the number of objects.
+
+        Returns:
+            Strings, bools or numbers, one a sample; None where a sample has none.
+
+        Raises:
+            DataError: they cannot be read.
+        """
+        return {} if self.boxes is None else self.boxes.columns(self.ids)
+
     @property
     def realised_noise(self) -> float | None:
         """The share of labels that are wrong; None where the true ones are not known."""
@@ -444,6 +455,20 @@ class BoxTable:
             rows = np.concatenate([corners, np.stack([classes, crowd, areas], 1)], 1)[kept]
             found.append(torch.from_numpy(rows.astype(np.float32)))
         return stack_boxes(found, OBJECT)
+
+    def columns(self, ids: Sequence[str]) -> dict[str, list[Any]]:
+        """The number of objects in each photo and the share that the largest box covers, regions of many left out.
+
+        Args:
+            ids: of samples.
+        """
+        areas = self.boxes[:, 2:].prod(1) if self.crowd is None else np.where(self.crowd, -1, self.boxes[:, 2:].prod(1))
+        own = [areas[self.rows.get(name, [])] for name in ids]
+        found = [one[one >= 0] for one in own]
+        return {
+            "objects": list(map(len, found)),
+            "object_area": [float(one.max()) if len(one) else None for one in found],
+        }
 
     def check(self, dataset: Dataset) -> None:
         """Refuse a table of other data.

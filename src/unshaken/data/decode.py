@@ -19,16 +19,20 @@ bytes a pixel of a colour image, 341 MiB for one of 89 million pixels, and no st
 from __future__ import annotations
 
 import io
+import math
+import numbers
+import re
 import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from unshaken.core.classifier import PADDING, View
 from unshaken.data.spec import reason_of
@@ -225,6 +229,42 @@ def open_image(source: Source) -> Image.Image:
         if "truncated" in text.lower():
             raise BadImage(f"the image is truncated: {text}") from error
         raise BadImage(f"the image cannot be decoded: {text}") from error
+
+
+def exif_of(source: Source) -> dict[str, str | float]:
+    """Words and numbers that a camera wrote into an image file, by the names of EXIF's tags, such as `Model`.
+
+    `Hour` is the hour of the day at which the photo was taken.
+
+    Args:
+        source: as for `open_image`; pixels have none, nor has a file that cannot be read.
+    """
+    if isinstance(source, np.ndarray):
+        return {}
+    try:
+        exif = _open(source).getexif()
+        tags = {ExifTags.TAGS.get(key, ""): value for key, value in {**exif, **exif.get_ifd(ExifTags.IFD.Exif)}.items()}
+        found = {name: _plain_tag(value) for name, value in tags.items()}
+    except Exception:  # as in `open_image`: a damaged file has no tags
+        return {}
+    taken = str(found.get("DateTimeOriginal") or found.get("DateTime") or "")
+    hour = re.fullmatch(r"\d{4}:\d\d:\d\d ([01]\d|2[0-3]):\d\d.*", taken)
+    return {name: v for name, v in {**found, "Hour": hour and int(hour[1])}.items() if name and v not in (None, "")}
+
+
+def exif_tags() -> list[str]:
+    """The names that `exif_of` may give."""
+    return sorted({*ExifTags.TAGS.values(), "Hour"})
+
+
+def _plain_tag(value: Any) -> str | float | None:
+    """A tag's words or finite number; None for bytes, tuples and what is no number."""
+    if isinstance(value, str):
+        return value.replace("\0", " ").strip()
+    number = float(value) if isinstance(value, numbers.Real) else math.nan
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() else number
 
 
 def form_of(source: Source) -> tuple[str, tuple[int, int]]:

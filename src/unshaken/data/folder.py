@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from typing_extensions import override
@@ -16,6 +17,7 @@ from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
 from unshaken.data.decode import Source
 from unshaken.data.labels import read_class_lines
+from unshaken.data.sample_metadata import ENDINGS, read_metadata
 from unshaken.data.spec import Options, check_split, existing, reason_of, with_option
 
 FOLLOW = "follow"
@@ -178,6 +180,14 @@ class FolderDataset(Dataset):
     @override
     def fetch(self, index: int) -> Source:
         return Path(self._files[index].path)
+
+    @override
+    def columns(self) -> dict[str, list[Any]]:
+        """Those of `metadata.csv`, `.jsonl` or `.parquet` in the folder, whose column `file_name` has the ids."""
+        found = [path for ending in ENDINGS if (path := Path(self.root, f"metadata{ending}")).is_file()]
+        if len(found) > 1:
+            raise DataError(f"data {self.options.spec!r}: {found[0].name} and {found[1].name}: keep one of them")
+        return read_metadata(found[0], self.ids, key="file_name") if found else super().columns()
 
     @override
     def content(self) -> Iterable[object]:

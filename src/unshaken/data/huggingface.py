@@ -17,6 +17,7 @@ from unshaken.data.dataset import Dataset
 from unshaken.data.decode import BadImage, Source
 from unshaken.data.labels import labels_from
 from unshaken.data.parquet import ids_from
+from unshaken.data.sample_metadata import plain_columns
 from unshaken.data.spec import Options, expanded, reason_of
 
 
@@ -24,7 +25,7 @@ class HubDataset(Dataset):
     """Rows of a `datasets.Dataset`; an id is the column `id`, or else the row's number."""
 
     def __init__(self, rows: Any, options: Options) -> None:
-        from datasets import ClassLabel, Image
+        from datasets import ClassLabel, Image, Value
 
         features = rows.features
         image = _the_one(features, "image", Image, options) or ""
@@ -41,6 +42,12 @@ class HubDataset(Dataset):
         self._mark = str(getattr(rows, "_fingerprint", ""))
         self._rows = rows.select_columns([image]).cast_column(image, Image(decode=False)).with_format(None)
         self._image = image
+        others = [
+            name
+            for name, kind in features.items()
+            if name not in ("id", image, label) and isinstance(kind, Value | ClassLabel)
+        ]
+        self._others = rows.select_columns(others) if others else None
         super().__init__(
             ids=ids if ids is not None else map(str, range(len(rows))),
             labels=labels,
@@ -49,6 +56,16 @@ class HubDataset(Dataset):
             options=options,
             bad=bad,
         )
+
+    @override
+    def columns(self) -> dict[str, list[Any]]:
+        if self._others is None:
+            return {}
+        found = plain_columns(self._others.with_format("arrow")[:])
+        for name, values in found.items():
+            if names := getattr(self._others.features[name], "names", None):  # a further column of classes
+                found[name] = [names[v] if v is not None and 0 <= v < len(names) else None for v in values]
+        return found
 
     @override
     def fetch(self, index: int) -> Source:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,12 @@ class MixDataset(Dataset):
             return source
         pixels = pixels_of(open_image(source), size=options.size, mode=options.mode)
         return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+
+    @override
+    def columns(self) -> dict[str, list[Any]]:
+        empty = [None] * len(self.rows)
+        real = {name: [*values, *empty] for name, values in self.real.columns().items()}
+        return {**real, "generated": self.is_generated.tolist()}
 
     @override
     def content(self) -> Iterable[object]:

@@ -24,6 +24,7 @@ from unshaken.data.decode import BadImage, check_bytes, looks_like
 from unshaken.data.label_overlay import VERSION
 from unshaken.data.labels import labels_from, read_classes
 from unshaken.data.parquet_check import check_parquet
+from unshaken.data.sample_metadata import read_columns
 from unshaken.data.spec import Options, existing, is_bomb, reason_of
 
 T = TypeVar("T")
@@ -117,6 +118,10 @@ class ImageColumn:
                 yield value.as_py()
 
 
+OWN = ("image", "label", "id")
+"""Columns that are no metadata of samples."""
+
+
 class ParquetDataset(Dataset):
     """Rows of a parquet file; an id is the column `id`, or else the row's number in the file."""
 
@@ -134,6 +139,11 @@ class ParquetDataset(Dataset):
             raise BadImage("the image is null")
         check_bytes(len(data))
         return data
+
+    @override
+    def columns(self) -> dict[str, list[Any]]:
+        found = read_columns(self._path, OWN)
+        return {name: [values[row] for row in self._rows] for name, values in found.items()}
 
     @override
     def content(self) -> Iterable[object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,10 @@ class Selection(Dataset):
         self.whole, self.rows, self.boxes = whole, rows, whole.boxes
         self.true_labels = None if whole.true_labels is None else whole.true_labels[rows]
         self.labels_version = whole.labels_version
+
+    @override
+    def columns(self) -> dict[str, list[Any]]:
+        return {name: [values[row] for row in self.rows] for name, values in self.whole.columns().items()}
 
     @override
     def fetch(self, index: int) -> Source:

@@ -224,3 +224,16 @@ class Overlay(Block):
     layers: tuple[Layers, ...]
     pixels: bool = False
     share: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class PointMap(Block):
+    """A map of images as points, drawn by the script `map.js`.
+
+    Args:
+        text: all of it in words.
+        data: what the script draws, a JSON text; see `unshaken.report.figures.map`.
+    """
+
+    text: str
+    data: str

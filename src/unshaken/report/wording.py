@@ -11,7 +11,7 @@ from unshaken.core.numbers import show_budget
 from unshaken.core.part import CLEAN, Condition
 from unshaken.core.registry import title_of
 
-NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1"}
+NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1", "l0": "L0"}
 NEAREST = "nearest examples"
 """The strength of a condition with a norm and no budget."""
 _NORM = "|".join(NORMS)
@@ -22,6 +22,7 @@ SIZES = {
     "linf": "in L∞ of each pixel value, so that 8/255 is 8 of the 255 levels of a colour",
     "l2": "in L2 of the square root of the sum of all squared changes",
     "l1": "in L1 of the sum of all absolute changes",
+    "l0": "in L0 of the number of changed values, a pixel having one a channel",
 }
 """What ε limits the size of, in each norm."""
 

@@ -12,8 +12,9 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unshaken.core.texts import printable
-from unshaken.report.blocks import Block
-from unshaken.report.render.html import render_blocks, stylesheet, text
+from unshaken.report.blocks import Block, walk
+from unshaken.report.drawings import PointMap
+from unshaken.report.render.html import map_script, render_blocks, stylesheet, text
 from unshaken.serve.access import Session
 
 KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
@@ -39,15 +40,17 @@ def answer_blocks(title: str, blocks: Sequence[Block], *, session: Session | Non
         title: of the page.
         blocks: in order.
         session: the reader's.
-        values: others of the layout, such as `nav`.
+        values: others of the layout, such as `nav`; `samples`, the address of a run's samples, to which its map leads.
     """
-    return answer("blocks", title=title, body=render_blocks(blocks), session=session, **values)
+    mapped = any(isinstance(block, PointMap) for block in walk(blocks))
+    return answer("blocks", title=title, body=render_blocks(blocks), session=session, mapped=mapped, **values)
 
 
 @cache
 def static_files() -> dict[str, Response]:
     """The files that pages refer to, by name: nothing else is served from the disk."""
-    found = {"style.css": stylesheet() + _file("app.css"), "keys.js": _file("keys.js"), "follow.js": _file("follow.js")}
+    scripts = {name: _file(name) for name in ("keys.js", "follow.js")}
+    found = {"style.css": stylesheet() + _file("app.css"), "map.js": map_script(), **scripts}
     headers = {"cache-control": "private, max-age=31536000, immutable"}
     return {k: Response(v, media_type=KINDS[k.partition(".")[2]], headers=headers) for k, v in found.items()}
 

@@ -101,3 +101,14 @@ def test_nothing_has_no_quantile_and_parameters_have_their_range():
         QuantileSketch(1.0)
     with pytest.raises(ParameterError, match="resolution 1024 must be a power of two from 2 to 128"):
         QuantileSketch(0.9, 1024)
+
+
+def test_streams_may_come_from_several_images_at_once():
+    values = torch.randn(7, 3, 400, generator=torch.Generator().manual_seed(1))
+    together, apart = QuantileSketch(0.9, 128), QuantileSketch(0.9, 128)
+    together.add(values)
+    for image in values:
+        apart.add(image[None])
+    exact = np.quantile(values.transpose(0, 1).flatten(1).double().numpy(), 0.9, axis=1)
+    assert torch.equal(together.value(), apart.value())
+    np.testing.assert_allclose(together.value(), exact, rtol=2 / 128)

@@ -214,3 +214,10 @@ def test_only_masks_with_a_class_that_is_due_are_touched(many):
 def test_classes_that_are_present():
     labels = torch.tensor([[[0, 2], [IGNORED, 0]], [[IGNORED, 1], [1, 1]]])
     assert classes_present(labels, 3).tolist() == [[True, False, True], [False, True, False]]
+
+
+def test_pixels_of_background_that_stay_background_are_not_ignored():
+    given, predicted = torch.tensor([[[0, 1], [1, 2]]]), torch.tensor([[[0, 0], [1, 2]]])
+    on, unsure = torch.ones(3, dtype=torch.bool), torch.zeros_like(given, dtype=torch.bool)
+    found = correct_masks(given, predicted, unsure, on, ignore="removed")
+    assert found.tolist() == [[[0, IGNORED], [1, 2]]]

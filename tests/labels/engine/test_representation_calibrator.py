@@ -7,6 +7,7 @@ import pytest
 
 from unshaken.core.errors import DataError, MissingExtra
 from unshaken.labels.engine.representation_calibrator import (
+    CalibratedClasses,
     RepresentationCalibrator,
     calibrate,
     fit_gaussians,
@@ -170,3 +171,12 @@ def test_what_cannot_be_estimated_is_told(monkeypatch):
     monkeypatch.setattr("unshaken.core.imports.importlib.import_module", absent)
     with pytest.raises(MissingExtra, match=r"unshaken\[labels\]"):
         fit_gaussians(np.random.default_rng(0).normal(0, 1, (50, 2)), np.zeros(50, int), 1)
+
+
+def test_the_ridge_is_a_share_of_the_mean_variance():
+    covariances = np.array([np.diag([1.0, 3.0, 5.0, 7.0])])
+    classes = CalibratedClasses(
+        fit_gaussians(np.zeros((1, 4)), np.zeros(1, int), 1), np.zeros((1, 4)), covariances, {}, ridge=0.5
+    )
+    (found,) = classes.factors
+    assert np.allclose(found @ found.T, np.diag([3.0, 5.0, 7.0, 9.0]))  # the mean variance is 4

@@ -126,3 +126,11 @@ def test_few_samples_have_a_wide_interval(n):
     given = np.arange(n) % 2
     found, _ = estimated(given, np.full((n, 2), 0.5) + 0.1 * (np.eye(2)[given] - 0.5))
     assert (found.low, found.high) == (0.0, pytest.approx(float(clopper_pearson(0, n)[1])))
+
+
+def test_labels_that_the_model_predicts_are_told_from_the_others():
+    given, _, p = simulate(np.random.default_rng(0), 2.0, "symmetric", 0.2)
+    found, _ = estimated(given, p)
+    assert np.array_equal(found.disagrees, p.argmax(1) != given)
+    assert found.expect_wrong(p.argmax(1) == given)[0] == 0  # each of them counts as right at the lower end
+    assert found.expect_wrong(p.argmax(1) != given)[0] > 0

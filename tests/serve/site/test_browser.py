@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
+import pyarrow as pa
 import pytest
 
 from tests.serve.browsing import barriers_of, serve_app
 from tests.serve.site.conftest import runs_of
 from unshaken.serve.app import create_app
 from unshaken.serve.site.part import site_parts
+from unshaken.store.config import read_config
+from unshaken.store.run_dir import RunDir
 
 pytestmark = pytest.mark.browser
 
@@ -47,6 +51,25 @@ def test_every_page_is_accessible(open_tab, site, width, scheme):
         tab.goto(page)
         found[page] = barriers_of(tab)
     assert {page: barriers for page, barriers in found.items() if barriers} == {}
+
+
+def test_the_map_in_a_report_leads_to_the_pages_of_samples(open_tab, site, folder):
+    run = RunDir(folder / "a")
+    ids = list(read_config(run).ids)
+    record = {"layer": "", "numbers": 5, "points": 5000, "shares": [0.5, 0.2], "projections": ["pca"]}
+    run.write_json(record, "map.json")
+    places = [float(i) for i in range(len(ids))]
+    columns = {"id": ids, "projection": ["pca"] * len(ids), "x": places, "y": places}
+    run.write_rows(pa.table(columns), "map", "pca", 0)
+    number = runs_of(site)["a"].id
+    tab, troubles = open_tab(f"/runs/{number}/report")
+    assert barriers_of(tab) == []
+    figure = tab.locator("[data-map]")
+    figure.get_by_role("button", name="Choose what is in view").press("Enter")
+    figure.locator("summary").press("Enter")
+    figure.locator(".ids button").first.press("Enter")
+    tab.wait_for_url(re.compile(rf"/runs/{number}/samples/\d+$"))
+    assert {t for t in troubles if "404" not in t} == set()
 
 
 def test_the_keyboard_alone_compares_filters_and_starts_a_run(open_tab, site):

@@ -14,9 +14,12 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 
 NORMS = ("linf", "l2", "l1")
+"""Of which each is the norm of an attack that names none."""
+ALL_NORMS = (*NORMS, "l0")
+"""With l0, the number of changed values, which only searches for the fewest know."""
 USUAL_EPS = 8 / 255
 """The budget of an attack within a norm where none is given."""
-ORDERS = {"linf": float("inf"), "region": float("inf"), "l2": 2.0, "l1": 1.0}
+ORDERS = {"linf": float("inf"), "region": float("inf"), "l2": 2.0, "l1": 1.0, "l0": 0.0}
 TOLERANCE = 1e-6
 """Relative: a norm up to `eps (1 + TOLERANCE)` counts as inside."""
 
@@ -29,7 +32,8 @@ class Ball(State):
         eps: radii `[N]`, in the unit of [0, 1] pixels under the norm.
         lower: least value of each pixel, `[N, C, H, W]`.
         upper: as `lower`.
-        norm: `linf`, `l2` or `l1`; `region` where only the pixels' bounds count.
+        norm: `linf`, `l2` or `l1`; `region` where only the pixels' bounds count; `l0`, the number of changed values,
+            for `distance` and `contains` alone.
     """
 
     clean: Tensor
@@ -290,4 +294,6 @@ def check_budgets(
     for radius in eps:
         if not (radius >= 0 and (math.isfinite(radius) or minimal)):
             raise ParameterError(f"{name}: eps {radius!r} must be a finite number >= 0, in units of [0, 1] pixels")
+        if norm == "l0" and radius < math.inf and radius % 1:
+            raise ParameterError(f"{name}: l0 eps={radius:g} counts changed values: give a whole number, such as 10")
     return list(eps)

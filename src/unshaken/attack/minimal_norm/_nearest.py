@@ -40,7 +40,7 @@ class Nearest(State):
             norm: distance of the clean image, `[N]`.
             fooled: bool `[N]`.
         """
-        nearer = fooled & (norm < self.norm)
+        nearer = fooled & ((norm < self.norm) | ~self.found)
         wide = nearer.view(-1, 1, 1, 1)
         return Nearest(torch.where(wide, x, self.x), torch.where(nearer, norm, self.norm), self.found | nearer)
 

@@ -18,4 +18,4 @@ class ColourCast(ImageProperty):
 
     @override
     def measure(self, image: Pixels) -> float:
-        return float(np.ptp(image.mean((0, 1)))) / 255
+        return float(np.ptp([image[..., k].mean() for k in range(3)])) / 255  # far faster than mean((0, 1))

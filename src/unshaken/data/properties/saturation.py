@@ -15,6 +15,7 @@ class Saturation(ImageProperty):
 
     @override
     def measure(self, image: Pixels) -> float:
-        most = image.max(2)
-        spread = (most - image.min(2)).astype(np.float32)
+        red, green, blue = image[..., 0], image[..., 1], image[..., 2]  # far faster than max(2) of 3 values
+        most = np.maximum(np.maximum(red, green), blue)
+        spread = (most - np.minimum(np.minimum(red, green), blue)).astype(np.float32)
         return float((spread / np.maximum(most, 1)).mean(dtype=np.float64))

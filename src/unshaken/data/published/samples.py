@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,10 @@ class Selection(Dataset):
         self._base, self._rows = base, rows
         self.true_labels = None if base.true_labels is None else base.true_labels[rows]
         self.labels_version = base.labels_version
+
+    @override
+    def columns(self) -> dict[str, list[Any]]:
+        return {name: [values[row] for row in self._rows] for name, values in self._base.columns().items()}
 
     @override
     def fetch(self, index: int) -> Source:

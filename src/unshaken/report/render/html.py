@@ -29,7 +29,7 @@ from unshaken.report.blocks import (
     split_parts,
     walk,
 )
-from unshaken.report.drawings import Plots
+from unshaken.report.drawings import Plots, PointMap
 
 _NUMBER = re.compile(r" (?=%)|(?<=ε) |(?<=severity) (?=\d)")
 _TAGS = {
@@ -45,6 +45,8 @@ def render_html(page: Page) -> str:
     """Render a page as one HTML file."""
     environment = _environment()
     script = environment.get_template("theme.js").render()
+    if any(isinstance(b, PointMap) for b in walk(page.blocks)):
+        script += map_script()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     nav = [b for b in walk(page.blocks) if isinstance(b, Heading) and b.nav]
     first, parts = split_parts(page.blocks)
@@ -78,6 +80,11 @@ def stylesheet() -> str:
     return _environment().get_template("style.css.jinja").render()
 
 
+def map_script() -> str:
+    """The script that draws a `PointMap`, for pages that have it as a file of its own."""
+    return _environment().get_template("map.js").render()
+
+
 def _draw(block: Block) -> Markup:
     name = "drawings" if type(block).__module__ == Plots.__module__ else "blocks"
     macro = getattr(_environment().get_template(f"{name}.html.jinja").module, type(block).__name__.lower())
@@ -107,6 +114,11 @@ def cell(value: Cell | Text) -> Cell:
     return found if found.text else Cell("–")
 
 
+def inert(data: str) -> Markup:
+    """A JSON text that may stand inside a script element: no part of it ends the element or begins a comment."""
+    return Markup(data.replace("<", "\\u003c"))
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -116,7 +128,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: dict[str, Any] = {"text": text, "plain": plain, "cell": cell, "draw": render_blocks}
+    filters: dict[str, Any] = {"text": text, "plain": plain, "cell": cell, "draw": render_blocks, "inert": inert}
     environment.filters |= filters
     environment.tests["group"] = lambda row: isinstance(row, Group)
     return environment

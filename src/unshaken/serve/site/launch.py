@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from unshaken.attack.engine.ball import NORMS as NORMS
+from unshaken.attack.engine.ball import ALL_NORMS as ALL_NORMS
 from unshaken.core.consent import refuse_code
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.core.numbers import LARGEST_SEED, parse_number, parse_whole, shorten
@@ -202,7 +202,7 @@ def _sizes(verb: Verb, fields: Mapping[str, str]) -> list[str]:
     found = []
     norm, eps, radius = (fields.get(key, "").strip() for key in ("norm", "eps", "radius"))
     if verb == Verb.ATTACK and norm:
-        found.append(f"--norm={_one_of('norm', norm, NORMS)}")
+        found.append(f"--norm={_one_of('norm', norm, ALL_NORMS)}")
     for option, text in (("eps", eps),) if verb == Verb.ATTACK else (("radius", radius),):
         if text:
             if not 0 < parse_number(text, option) < 1e6:

@@ -28,15 +28,18 @@ def motion_blur(images: Tensor, radius: int, sigma: float, angles: Tensor) -> Te
     """
     height, width = images.shape[2:]
     result = torch.empty_like(images)
+    lines: dict[tuple[tuple[tuple[int, int], float], ...], list[int]] = {}
     for i, angle in enumerate(angles.tolist()):
-        taps = motion_taps(radius, sigma, angle)
-        up, down = -min(dy for dy, _ in taps), max(dy for dy, _ in taps)
-        left, right = -min(dx for _, dx in taps), max(dx for _, dx in taps)
-        padded = F.pad(images[i : i + 1], (left, right, up, down), mode="replicate")[0]
-        total = result[i].zero_()
-        for (dy, dx), weight in taps.items():
-            shifted = padded[:, up + dy : up + dy + height, left + dx : left + dx + width]
-            total.add_(shifted, alpha=weight)
+        lines.setdefault(tuple(motion_taps(radius, sigma, angle).items()), []).append(i)
+    for taps, rows in lines.items():  # on a grid of pixels many angles are the same line
+        down, right = zip(*(place for place, _ in taps), strict=True)
+        up, left = -min(down), -min(right)
+        own = images[rows] if rows[1:] else images[rows[0] : rows[0] + 1]
+        padded = F.pad(own, (left, max(right), up, max(down)), mode="replicate")
+        total = torch.zeros_like(own)
+        for (dy, dx), weight in taps:
+            total.add_(padded[:, :, up + dy : up + dy + height, left + dx : left + dx + width], alpha=weight)
+        result[rows] = total
     return result
 
 

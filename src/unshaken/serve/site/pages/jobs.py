@@ -21,7 +21,7 @@ from unshaken.serve.pages import answer
 from unshaken.serve.site.job import Job
 from unshaken.serve.site.jobs import Jobs
 from unshaken.serve.site.launch import (
-    NORMS,
+    ALL_NORMS,
     Specs,
     Verb,
     allowed_specs,
@@ -202,7 +202,7 @@ def _form(site: Site, session: Session, fields: dict[str, str], trouble: str = "
         method=chosen,
         choices=choices,
         plans=list(PLANS),
-        norms=[n for n in NORMS if not chosen or not chosen.norms or n in chosen.norms],
+        norms=[n for n in ALL_NORMS if not chosen or not chosen.norms or n in chosen.norms],
         models=models_of(verb, specs),
         specs=specs,
         given=lambda name, otherwise="": fields.get(name) or otherwise,

@@ -66,7 +66,7 @@ def report(here: InRun) -> Response:
         return here.answer(
             "report", "Report", "report", notes=render_blocks(notes), file=here.address("report.html") if there else ""
         )
-    return answer_blocks(**here.layout("Report", "report"), blocks=blocks)
+    return answer_blocks(**here.layout("Report", "report"), blocks=blocks, samples=here.address("samples"))
 
 
 @router.get("/report.html")

@@ -1,9 +1,4 @@
-"""A museum of broken defences: wrappers that look robust to a careless attack, and are not.
-
-Each factory takes a network, by default `demo:standard`, and returns it behind one defence of the kinds that Athalye
-et al. 2018 (arXiv:1802.00420) and Tramer et al. 2020 (arXiv:2002.08347) broke. They are here to try attacks and trust
-flags on, as `py:unshaken.models.museum:bit_depth` and so on; none of them protects anything.
-"""
+"""Exhibits that wrap a network: input changed, noise, logits scaled, doubtful images rejected."""
 
 from __future__ import annotations
 
@@ -12,13 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import ModelError
+from unshaken.core.classifier import Classifier
 from unshaken.core.pixels import through_jpeg
-from unshaken.models.loaders.load import load_model
-
-EXHIBITS = ("bit_depth", "jpeg", "distilled", "cold", "noise", "random_resize", "detector")
-"""The names of all factories."""
+from unshaken.models.museum.exhibit import Random, as_exhibit, base_network, count_classes
 
 
 def rounded(images: Tensor, bits: int) -> Tensor:
@@ -79,27 +70,6 @@ class ScaledLogits(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.net(images) * self.factor
         return logits
-
-
-class Random(nn.Module):
-    """A network behind draws of its own, others in every pass.
-
-    Args:
-        net: from images in [0, 1] to logits.
-        seed: of the stream that the draws come from, in the order of the calls.
-    """
-
-    def __init__(self, net: nn.Module, seed: int = 0) -> None:
-        super().__init__()
-        self.net, self.generator = net, torch.Generator().manual_seed(seed)
-
-    def drawn(self, images: Tensor, *shape: int) -> Tensor:
-        """Standard normal numbers, a row an image, on the images' device."""
-        return torch.randn(len(images), *shape, generator=self.generator).to(images)
-
-    def uniform(self, images: Tensor, *shape: int) -> Tensor:
-        """Uniform numbers in [0, 1), a row an image, on the images' device."""
-        return torch.rand(len(images), *shape, generator=self.generator).to(images)
 
 
 class Noise(Random):
@@ -171,8 +141,8 @@ def bit_depth(net: Classifier | None = None, *, bits: int = 3) -> Classifier:
         net: what to put the defence before; default `demo:standard`.
         bits: colour depth.
     """
-    base = _base(net)
-    return _hung(BitDepth(base, bits), base, "bit_depth")
+    base = base_network(net)
+    return as_exhibit(BitDepth(base, bits), base, "bit_depth")
 
 
 def jpeg(net: Classifier | None = None, *, quality: int = 75) -> Classifier:
@@ -182,8 +152,8 @@ def jpeg(net: Classifier | None = None, *, quality: int = 75) -> Classifier:
         net: as for `bit_depth`; of 1 or 3 channels.
         quality: 1 to 100.
     """
-    base = _base(net)
-    return _hung(Jpeg(base, quality), base, "jpeg")
+    base = base_network(net)
+    return as_exhibit(Jpeg(base, quality), base, "jpeg")
 
 
 def distilled(net: Classifier | None = None, *, temperature: float = 40.0) -> Classifier:
@@ -193,8 +163,8 @@ def distilled(net: Classifier | None = None, *, temperature: float = 40.0) -> Cl
         net: as for `bit_depth`.
         temperature: T of the distillation.
     """
-    base = _base(net)
-    return _hung(ScaledLogits(base, temperature), base, "distilled")
+    base = base_network(net)
+    return as_exhibit(ScaledLogits(base, temperature), base, "distilled")
 
 
 def cold(net: Classifier | None = None, *, factor: float = 1000.0) -> Classifier:
@@ -204,8 +174,8 @@ def cold(net: Classifier | None = None, *, factor: float = 1000.0) -> Classifier
         net: as for `bit_depth`.
         factor: the inverse of the temperature.
     """
-    base = _base(net)
-    return _hung(ScaledLogits(base, factor), base, "cold")
+    base = base_network(net)
+    return as_exhibit(ScaledLogits(base, factor), base, "cold")
 
 
 def noise(net: Classifier | None = None, *, sigma: float = 0.05) -> Classifier:
@@ -215,8 +185,8 @@ def noise(net: Classifier | None = None, *, sigma: float = 0.05) -> Classifier:
         net: as for `bit_depth`.
         sigma: standard deviation, in [0, 1] pixel units.
     """
-    base = _base(net)
-    return _hung(Noise(base, sigma), base, "noise")
+    base = base_network(net)
+    return as_exhibit(Noise(base, sigma), base, "noise")
 
 
 def random_resize(net: Classifier | None = None, *, least: float = 0.85) -> Classifier:
@@ -226,8 +196,8 @@ def random_resize(net: Classifier | None = None, *, least: float = 0.85) -> Clas
         net: as for `bit_depth`.
         least: smallest size, as a share of the image's.
     """
-    base = _base(net)
-    return _hung(RandomResize(base, least), base, "random_resize")
+    base = base_network(net)
+    return as_exhibit(RandomResize(base, least), base, "random_resize")
 
 
 def detector(net: Classifier | None = None, *, threshold: float = 0.7, bits: int = 3, side: int = 2) -> Classifier:
@@ -239,29 +209,5 @@ def detector(net: Classifier | None = None, *, threshold: float = 0.7, bits: int
         bits: colour depth of the first squeezed copy.
         side: of the second one's median windows, in pixels.
     """
-    base = _base(net)
-    return _hung(Detector(base, threshold, bits, side), base, "detector", reject=_count_classes(base))
-
-
-def _base(net: Classifier | None) -> Classifier:
-    base = load_model("demo:standard") if net is None else net
-    if not base.differentiable:
-        raise ModelError(f"model {base.name!r} gives no gradients: a defence before it hides nothing; take another")
-    return base
-
-
-def _count_classes(base: Classifier) -> int:
-    if base.classes:
-        return len(base.classes)
-    if base.view is None:
-        raise ModelError(f"model {base.name!r} has neither class names nor an input size: give classes= or view=")
-    weight = next(iter(base.parameters()), torch.empty(0))
-    with evaluating(base), torch.no_grad():
-        grey = torch.full((1, base.view.channels, base.view.height, base.view.width), 0.5, device=weight.device)
-        return int(base(grey).shape[1])
-
-
-def _hung(defence: nn.Module, base: Classifier, name: str, reject: int | None = None) -> Classifier:
-    classes = (*base.classes, "rejected") if base.classes and reject is not None else base.classes
-    exhibit = Classifier(defence, classes=classes, view=base.view, name=f"museum:{name}", reject=reject)
-    return exhibit.train(base.training)
+    base = base_network(net)
+    return as_exhibit(Detector(base, threshold, bits, side), base, "detector", reject=count_classes(base))
