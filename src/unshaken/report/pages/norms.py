@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from importlib.resources import files
+from typing import Any, NamedTuple
 
 from unshaken.core.errors import ParameterError, RunError, did_you_mean
 from unshaken.core.numbers import show_budget
@@ -25,11 +27,9 @@ from unshaken.report.blocks import (
     Span,
     Table,
     TableRow,
-    Text,
     plain,
 )
 from unshaken.report.gates.kept import read_gates
-from unshaken.report.norms import LAYOUTS, Layout, Question
 from unshaken.report.pages.evaluate import figure_cell
 from unshaken.report.pages.page_kind import compose, write_page
 from unshaken.report.summary import NAME as SUMMARY
@@ -39,34 +39,34 @@ from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.evaluation import RECORD, EvaluationRecord
 
+_ASKED = tomllib.loads(files("unshaken.report").joinpath("norms.toml").read_text(encoding="utf-8"))
+LAYOUTS: dict[str, dict[str, Any]] = _ASKED["layouts"]
+"""By the value of `unshaken report --for`: `title`, `sources`, `parts` and `outside`, as `norms.toml` explains them."""
+QUESTIONS: dict[str, tuple[str, str]] = _ASKED["questions"]
+"""By the name that layouts give them: the text of a question, and the command that measures what answers it."""
 SHOWN = 3
 """Classes and slices that a page shows, those of the lowest accuracy."""
-MEASURES = {"detection": "mAP", "segmentation": "mIoU"}
-"""Task to what the figures of conditions are; else accuracy."""
 CLAIM = (
     "This page lists what was measured and what was not. It gives no opinion on whether a system meets a law or a "
-    "standard, and subjects are told in our words: read the sources for theirs."
+    "standard, and subjects are given in our words: read the sources for theirs."
 )
 FOOTER = "Made by unshaken from the records of the runs that it names. Print it from a browser for a file in PDF."
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A run whose figures are laid out.
 
     Args:
         run: its directory.
-        kind: `run` of a plan or `evaluation`.
-        data: its `summary.json`, or what its `evaluate.json` holds.
+        data: its `summary.json`, or `evaluate.json` of an evaluation.
         facts: what it was made of, by name.
-        task: of its model.
+        measure: name of its figures of conditions; empty for an evaluation.
     """
 
     run: RunDir
-    kind: str
     data: Mapping[str, Any]
     facts: Mapping[str, str]
-    task: str = "classification"
+    measure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Line:
     Args:
         what: was measured.
         cell: its value and interval as text.
-        figure: `value`, `low`, `high`, `n` and `interval`; what of these there is.
+        figure: `value`, `low`, `high`, `n` and `interval`, as far as it has them.
         table: of the run directory, or a file of it, from which it was made.
         condition: of the rows; empty for all.
         run: the run directory.
@@ -89,6 +89,13 @@ class Line:
     condition: str = ""
     run: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        figure = {key: self.figure[key] for key in ("value", "low", "high", "n", "interval") if key in self.figure}
+        text = " ".join(filter(None, (plain(self.cell.text), self.cell.note)))
+        place = {"run": self.run, "table": self.table, "condition": self.condition}
+        return {"what": self.what, "text": text, **figure, **place}
+
 
 @dataclass(frozen=True, slots=True)
 class Filed:
@@ -97,34 +104,27 @@ class Filed:
     Args:
         name: of the layout, such as `ai-act`.
         sources: the runs.
-        lines: by question, those that answer it; empty for one that is not answered.
+        lines: by question, a key of `QUESTIONS`; none for one that no run answers.
     """
 
     name: str
     sources: tuple[Source, ...]
-    lines: Mapping[Question, tuple[Line, ...]]
-
-    @property
-    def layout(self) -> Layout:
-        """What the file asks."""
-        return LAYOUTS[self.name]
+    lines: Mapping[str, tuple[Line, ...]]
 
     def to_json(self) -> dict[str, Any]:
-        """The same for programs: a record a question, with its figures or the command that measures them."""
-        asked = [
-            {
-                "part": part.title, "where": part.where, "question": one.text, "measured": bool(self.lines[one]),
-                "command": "" if self.lines[one] else one.command, "figures": [_to_json(k) for k in self.lines[one]],
-            }
-            for part in self.layout.parts
-            for one in part.questions
-        ]  # fmt: skip
+        """The same for programs: a record for each question, with its figures or the command that measures them."""
+        layout = LAYOUTS[self.name]
+        asked = []
+        for title, where, keys in layout["parts"]:
+            for key in keys.split():
+                (text, command), lines = QUESTIONS[key], self.lines[key]
+                part = {"part": title, "where": where, "question": text, "measured": bool(lines)}
+                found = {"command": "" if lines else command, "figures": [line.to_json() for line in lines]}
+                asked.append(part | found)
         runs = [{"run": str(one.run), **one.facts} for one in self.sources]
-        outside = [{"subject": subject, "where": where} for subject, where in self.layout.outside]
-        return {
-            "schema": 1, "for": self.name, "sources": list(self.layout.sources), "runs": runs, "questions": asked,
-            "outside": outside,
-        }  # fmt: skip
+        outside = [{"subject": subject, "where": where} for subject, where in layout["outside"]]
+        head = {"schema": 1, "for": self.name, "sources": layout["sources"], "runs": runs}
+        return {**head, "questions": asked, "outside": outside}
 
 
 def lay_out(name: str, runs: Sequence[RunDir]) -> Filed:
@@ -132,7 +132,7 @@ def lay_out(name: str, runs: Sequence[RunDir]) -> Filed:
 
     Args:
         name: `ai-act`, `nist` or `iso-24029`.
-        runs: finished runs of audit, attack, certify, detect, evaluate, inspect or drift.
+        runs: finished runs of audit, attack, certify, detect score or drift.
 
     Raises:
         ParameterError: the layout is not known, or no run is given.
@@ -143,8 +143,8 @@ def lay_out(name: str, runs: Sequence[RunDir]) -> Filed:
     if not runs:
         raise ParameterError("no run is given: name one run directory at least")
     sources = tuple(_read(run) for run in {str(run).rstrip("/"): run for run in runs}.values())
-    asked = [question for part in LAYOUTS[name].parts for question in part.questions]
-    return Filed(name, sources, {question: tuple(_answers(question, sources)) for question in asked})
+    asked = [key for _, _, keys in LAYOUTS[name]["parts"] for key in keys.split()]
+    return Filed(name, sources, {key: tuple(_answers(key, sources)) for key in asked})
 
 
 def write_norms(out: RunDir, filed: Filed) -> Page:
@@ -167,7 +167,7 @@ def write_norms(out: RunDir, filed: Filed) -> Page:
 
 def norms_page(filed: Filed) -> Page:
     """Make the page of figures by the questions of a file."""
-    return compose(filed.layout.title, filed, (_head, _parts, _outside, _runs, _documents), FOOTER)
+    return compose(LAYOUTS[filed.name]["title"], filed, (_head, _parts, _ending), FOOTER)
 
 
 def _read(run: RunDir) -> Source:
@@ -176,39 +176,34 @@ def _read(run: RunDir) -> Source:
         if not run.exists(SUMMARY):
             raise RunError(f"{run}: no {SUMMARY}; make it with 'unshaken report {run}'")
         config, data = read_config(run), run.read_json(SUMMARY)
-        if not data.get("complete", True):
-            raise RunError(f"{run}: the run is not finished, so that its figures may change: finish it with --resume")
-        version = str(config.provenance.get("unshaken", ""))
+        finished = data.get("complete", True)
         facts = {
             "model": config.model_name, "model fingerprint": config.model_fingerprint, "data": config.data,
             "data fingerprint": config.data_fingerprint, "samples": str(len(config.ids)), "plan": config.plan_name,
-            "seed": str(config.seed), "unshaken": version,
+            "seed": str(config.seed), "unshaken": str(config.provenance.get("unshaken", "")),
         }  # fmt: skip
-        return Source(run, "run", data, facts, config.task)
-    if run.exists(RECORD):
+        source = Source(run, data, facts, {"detection": "mAP", "segmentation": "mIoU"}.get(config.task, "accuracy"))
+    elif run.exists(RECORD):
         record = EvaluationRecord.read(run)
-        if not record.finished:
-            raise RunError(f"{run}: the run is not finished, so that its figures may change: finish it with --resume")
+        finished = record.finished
         facts = {
             "method": record.method, "data": str(record.settings.get("data", "")), "samples": str(record.samples),
             "seed": str(record.settings.get("seed", "")), "unshaken": str(record.provenance.get("unshaken", "")),
         }  # fmt: skip
-        return Source(run, "evaluation", record.model_dump(mode="json"), facts)
-    raise RunError(
-        f"{run}: neither {CONFIG} nor {RECORD}: give finished runs of audit, attack, certify, detect score, evaluate, "
-        "inspect or drift"
-    )
+        source = Source(run, record.model_dump(mode="json"), facts)
+    else:
+        commands = "audit, attack, certify, detect score or drift"
+        raise RunError(f"{run}: neither {CONFIG} nor {RECORD}: give finished runs of {commands}")
+    if not finished:
+        raise RunError(f"{run}: the run is not finished, so that its figures may change: finish it with --resume")
+    return source
 
 
-def _answers(question: Question, sources: Sequence[Source]) -> Iterator[Line]:
-    for name in question.figures:
+def _answers(key: str, sources: Sequence[Source]) -> Iterator[Line]:
+    for collect in COLLECTORS[key]:
         for source in sources:
-            if source.kind == ("evaluation" if name == "drift" else "run"):
-                for one in FIGURES[name](source):
-                    yield replace(one, run=str(source.run).rstrip("/"))
-
-
-# Kinds of figures, each from one run.
+            if bool(source.measure) != (collect is _drift):
+                yield from (replace(one, run=str(source.run).rstrip("/")) for one in collect(source))
 
 
 def _share(what: str, figure: Mapping[str, Any] | None, table: str, condition: str = "") -> list[Line]:
@@ -219,8 +214,7 @@ def _share(what: str, figure: Mapping[str, Any] | None, table: str, condition: s
 
 
 def _accuracy(source: Source) -> Iterable[Line]:
-    measure = MEASURES.get(source.task, "accuracy")
-    return _share(f"{measure}, unchanged images", source.data["clean"], "outcomes", "clean")
+    return _share(f"{source.measure}, unchanged images", source.data["clean"], "outcomes", "clean")
 
 
 def _calibration(source: Source) -> Iterable[Line]:
@@ -248,25 +242,32 @@ def _slices(source: Source) -> Iterable[Line]:
         yield from _share(what, row["accuracy"], "slices", "clean")
 
 
-def _condition_lines(source: Source, *, attacks: bool) -> Iterator[Line]:
+def _conditions(source: Source, *, attacks: bool) -> Iterator[Line]:
     for row in cells.changes_of(source.data):
-        if cells.is_attack(row) != attacks or row["condition"] == "clean":
-            continue
-        measure = next((n for k, n in (("map", "mAP"), ("miou", "mIoU"), ("accuracy", "accuracy")) if row.get(k)), "")
-        what = f"{measure or 'same prediction as unchanged'}, {wording.condition_name(row)}"
-        yield from _share(what, cells.metric(row), "outcomes", row["condition"])
+        if cells.is_attack(row) == attacks and row["condition"] != "clean":
+            labelled = row.get("map") or row.get("miou") or row.get("accuracy")
+            what = f"{source.measure if labelled else 'same prediction as unchanged'}, {wording.condition_name(row)}"
+            yield from _share(what, cells.metric(row), "outcomes", row["condition"])
 
 
 def _natural(source: Source) -> Iterable[Line]:
-    found = list(_condition_lines(source, attacks=False))
+    found = list(_conditions(source, attacks=False))
     if len(found) > 1:
         worst = source.data["aggregates"].get("worst_natural")
         found += _share("accuracy, each image under the change that is worst for it", worst, "outcomes")
     return found
 
 
+def _faults(source: Source) -> Iterable[Line]:
+    bad = len(source.data["bad_samples"])
+    total = bad + source.data["provenance"]["evaluated"]
+    figure = {"value": bad, "n": total}
+    yield Line("inputs that could not be read", Cell(f"{bad:,} of {total:,}"), figure, "outcomes")
+    yield from _share("outputs that are not finite", source.data["aggregates"].get("non_finite"), "outcomes")
+
+
 def _attacks(source: Source) -> Iterable[Line]:
-    yield from _condition_lines(source, attacks=True)
+    yield from _conditions(source, attacks=True)
     for row in source.data["robust"]:
         if len(row["attacks"]) > 1:
             size = wording.distance(row["eps"], row["norm"])
@@ -289,12 +290,12 @@ def _targeted(source: Source) -> Iterable[Line]:
 
 def _certificates(source: Source) -> Iterable[Line]:
     for row in source.data["certified"]:
+        norm = wording.NORMS.get(row["norm"], row["norm"] or "")
+        chance = f", each proof wrong with a chance of {row['alpha']:.2g} at most" if row["alpha"] else ""
         for one in row["radii"]:
             if one["radius"] > 0:
-                norm = wording.NORMS.get(row["norm"], row["norm"] or "")
-                chance = f", each proof wrong with a chance of {row['alpha']:.2g} at most" if row["alpha"] else ""
-                method = wording.method_name(row["method"])
-                what = f"certified accuracy, {method}, {norm} radius {show_budget(one['radius'])}{chance}"
+                radius = f"{norm} radius {show_budget(one['radius'])}{chance}"
+                what = f"certified accuracy, {wording.method_name(row['method'])}, {radius}"
                 yield from _share(what, one["certified_accuracy"], "certificates", row["condition"])
 
 
@@ -308,14 +309,6 @@ def _screening(source: Source) -> Iterable[Line]:
                 yield Line(what, cells.auroc(group["auroc"]), group["auroc"], "scores", row["condition"])
 
 
-def _faults(source: Source) -> Iterable[Line]:
-    bad = len(source.data["bad_samples"])
-    total = bad + source.data["provenance"]["evaluated"]
-    figure = {"value": bad, "n": total}
-    yield Line("inputs that could not be read", Cell(f"{bad:,} of {total:,}"), figure, "outcomes")
-    yield from _share("outputs that are not finite", source.data["aggregates"].get("non_finite"), "outcomes")
-
-
 def _drift(source: Source) -> Iterable[Line]:
     if source.data["method"] == "data-drift":
         for name, figure in source.data["figures"].items():
@@ -325,8 +318,7 @@ def _drift(source: Source) -> Iterable[Line]:
 
 def _doubts(source: Source) -> Iterable[Line]:
     flags = source.data["flags"]
-    for flag in flags:
-        yield Line(flag["name"], Cell("raised", note=wording.flag_text(flag["detail"])), {}, "flags")
+    yield from (Line(f["name"], Cell("raised", note=wording.flag_text(f["detail"])), {}, "flags") for f in flags)
     if not flags:
         yield Line("flags", Cell("none raised"), {}, "flags")
 
@@ -337,87 +329,60 @@ def _cost(source: Source) -> Iterable[Line]:
     yield Line("passes of the model", Cell(passes, note=wording.seconds(cost["seconds"])), {}, "cost")
 
 
-FIGURES: dict[str, Callable[[Source], Iterable[Line]]] = {
-    "accuracy": _accuracy,
-    "calibration": _calibration,
-    "gates": _gates,
-    "classes": _classes,
-    "slices": _slices,
-    "natural": _natural,
-    "faults": _faults,
-    "attacks": _attacks,
-    "distances": _distances,
-    "targeted": _targeted,
-    "certificates": _certificates,
-    "screening": _screening,
-    "drift": _drift,
-    "doubts": _doubts,
-    "cost": _cost,
+COLLECTORS: dict[str, tuple[Callable[[Source], Iterable[Line]], ...]] = {
+    "accuracy": (_accuracy,),
+    "confidence": (_calibration,),
+    "thresholds": (_gates,),
+    "groups": (_classes, _slices),
+    "corruptions": (_natural,),
+    "faults": (_faults,),
+    "attacks": (_attacks, _distances),
+    "targeted": (_targeted,),
+    "certificates": (_certificates,),
+    "screening": (_screening,),
+    "drift": (_drift,),
+    "doubts": (_doubts,),
+    "cost": (_cost,),
 }
-"""Kind of figures, as questions name them, to what collects them from a run."""
-
-
-# The page.
+"""By question: what collects the figures that answer it, each from one run."""
 
 
 def _head(filed: Filed) -> list[Block]:
-    gaps = [question.text for question, lines in filed.lines.items() if not lines]
-    total = sum(map(len, filed.lines.values()))
-    models = dict.fromkeys(s.facts["model fingerprint"] for s in filed.sources if "model fingerprint" in s.facts)
-    names = dict.fromkeys(s.facts["model"] for s in filed.sources if "model" in s.facts)
-    of = f" of {cells.listed(list(names))}" if names else ""
-    lead = f"{cells.counted(total, 'line')} from {cells.counted(len(filed.sources), 'run')}{of}. "
-    lead += (
-        f"{len(gaps)} of {cells.counted(len(filed.lines), 'question')} have no figure."
-        if gaps
-        else "Each question has a figure."
-    )
-    notices = []
-    if len(models) > 1:
-        text = f"The runs are of {len(models)} different models, where a file describes one system."
-        notices.append(Notice(text, "runs"))
-    return [Headline(filed.layout.title, (lead,), tuple(notices), brief=True), Prose(CLAIM, "note", brief=True)]
+    gaps, total = sum(not lines for lines in filed.lines.values()), sum(map(len, filed.lines.values()))
+    models = {s.facts["model fingerprint"]: s.facts["model"] for s in filed.sources if "model" in s.facts}
+    of = f" of {cells.listed(list(dict.fromkeys(models.values())))}" if models else ""
+    have = f"{gaps} of {cells.counted(len(filed.lines), 'question')} have no figure." if gaps else "No gap."
+    lead = f"{cells.counted(total, 'line')} from {cells.counted(len(filed.sources), 'run')}{of}. {have}"
+    text = f"The runs are of {len(models)} different models, where a file describes one system."
+    notices = (Notice(text, "runs"),) if len(models) > 1 else ()
+    return [Headline(LAYOUTS[filed.name]["title"], (lead,), notices, brief=True), Prose(CLAIM, "note", brief=True)]
 
 
 def _parts(filed: Filed) -> Iterator[Block]:
-    for number, part in enumerate(filed.layout.parts, 1):
-        yield Heading(f"{number}. {part.title}", f"part-{number}", part.title, open=True)
-        yield Prose(part.where, "small")
+    heads = (Column("figure", number=False), Column("value"), Column("images"), Column("source", number=False))
+    for number, (title, where, keys) in enumerate(LAYOUTS[filed.name]["parts"], 1):
+        yield Heading(f"{number}. {title}", f"part-{number}", title, open=True)
+        yield Prose(where, "small")
         rows = list[TableRow]()
-        for question in part.questions:
-            rows.append(Group(question.text))
-            rows += [_row(line) for line in filed.lines[question]]
-            if not filed.lines[question]:
-                rows.append(("not measured: run", "", "", Span(question.command, "code")))
-        heads = (Column("figure", number=False), Column("value"), Column("images"), Column("source", number=False))
+        for key in keys.split():
+            rows.append(Group(QUESTIONS[key][0]))
+            for line in filed.lines[key]:
+                n, place = line.figure.get("n"), ", ".join(filter(None, (line.run, line.table, line.condition)))
+                source = Cell(place, note=str(line.figure.get("interval") or ""))
+                rows.append((line.what, line.cell, "" if n is None else f"{n:,}", source))
+            if not filed.lines[key]:
+                rows.append(("not measured: run", "", "", Span(QUESTIONS[key][1], "code")))
         yield Table("Figures with their intervals, and the run, table and condition they are from.", heads, tuple(rows))
 
 
-def _row(line: Line) -> tuple[Cell | Text, ...]:
-    n, interval = line.figure.get("n"), str(line.figure.get("interval") or "")
-    place = ", ".join(filter(None, (line.run, line.table, line.condition)))
-    return line.what, line.cell, f"{n:,}" if n is not None else "", Cell(place, note=interval)
-
-
-def _outside(filed: Filed) -> list[Block]:
-    items: list[Text] = [f"{subject} ({where})" for subject, where in filed.layout.outside]
-    text = "No command of unshaken measures these; a file needs other evidence for them."
-    return [Heading("Not covered", "outside", "Not covered", open=True), Prose(text), Items(tuple(items))]
-
-
-def _runs(filed: Filed) -> Iterator[Block]:
+def _ending(filed: Filed) -> Iterator[Block]:
+    layout = LAYOUTS[filed.name]
+    yield Heading("Not covered", "outside", "Not covered", open=True)
+    yield Prose("No command of unshaken measures these; a file needs other evidence for them.")
+    yield Items(tuple(f"{subject} ({where})" for subject, where in layout["outside"]))
     yield Heading("Runs", "runs", "Runs", open=True)
     for source in filed.sources:
         facts = [(name, value) for name, value in source.facts.items() if value]
         yield Facts((("run", Span(str(source.run).rstrip("/"), "code")), *facts))
-
-
-def _documents(filed: Filed) -> list[Block]:
-    head = Heading("Sources of the questions", "sources", "Sources", open=True)
-    return [head, Items(filed.layout.sources)]
-
-
-def _to_json(line: Line) -> dict[str, Any]:
-    found = {key: line.figure[key] for key in ("value", "low", "high", "n", "interval") if key in line.figure}
-    text = " ".join(filter(None, (plain(line.cell.text), line.cell.note)))
-    return {"what": line.what, "text": text, **found, "run": line.run, "table": line.table, "condition": line.condition}
+    yield Heading("Sources of the questions", "sources", "Sources", open=True)
+    yield Items(layout["sources"])
