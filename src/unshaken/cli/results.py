@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from unshaken.cli.complete import complete_data, complete_model
 from unshaken.cli.names import check_data, check_model
@@ -19,7 +19,7 @@ from unshaken.cli.runs import show_run, show_verdict
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, one_line, print_json, print_line, print_page, table
 from unshaken.cli.verb import verb
-from unshaken.core.options import COMPARE_RECORDS, MARKDOWN, Argument, Option, OutputFolder, UpdatedFile
+from unshaken.core.options import COMPARE_RECORDS, MARKDOWN, NORM_RECORDS, Argument, Option, OutputFolder, UpdatedFile
 from unshaken.core.texts import cell
 
 if TYPE_CHECKING:
@@ -29,22 +29,63 @@ if TYPE_CHECKING:
 
 
 @verb
-def report(directory: Run, json: Json = False) -> int:
-    """Rebuild the report of a run from its directory.
+def report(
+    session: Session,
+    directories: Annotated[list[str], Argument("Run directory; several with --for.", "DIR ...")],
+    layout: Annotated[
+        Literal["ai-act", "nist", "iso-24029"] | None,
+        Option(
+            "Lay out the figures of the runs as a file for the EU AI Act, the NIST AI RMF or ISO/IEC 24029 asks for "
+            "them, and name what was not measured.",
+            "ai-act|nist|iso-24029",
+            flags="--for",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        OutputFolder("Folder for the page of --for. Default: beside the last run.", "DIR", records=NORM_RECORDS),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Rebuild the report of a run from its directory, or lay out the figures of runs for a file.
 
     Exit codes: 0 success, 1 a gate of the run failed, 2 wrong usage, bad input, a run that has not finished, or a gate
     that is not decided.
     """
+    from unshaken.core.errors import ParameterError
     from unshaken.report.rebuild import rebuild_report
     from unshaken.store.run_dir import RunDir
 
-    run = RunDir(directory)
+    if layout is not None:
+        return _lay_out(session, layout, directories, out, json=json)
+    if out is not None:
+        raise ParameterError("--out is the folder of --for: a report is written into the directory of its run")
+    if len(directories) > 1:
+        raise ParameterError(f"{len(directories)} run directories are given: give one, or several with --for")
+    run = RunDir(directories[0])
     shown = rebuild_report(run)
     if json:
         print_json(shown)
     else:
         print_line(f"report: {str(run).rstrip('/')}/report.html")
     return show_verdict(run)
+
+
+def _lay_out(session: Session, layout: str, directories: Sequence[str], out: str | None, *, json: bool) -> int:
+    """`report --for`: write the figures of runs by the questions of a file."""
+    from unshaken.report.pages.norms import lay_out, write_norms
+    from unshaken.store.run_dir import RunDir
+
+    filed = lay_out(layout, [RunDir(directory) for directory in directories])
+    place = out or beside_last(directories, layout)
+    page = write_norms(RunDir(place), filed)
+    if json:
+        print_json(filed.to_json())
+        return 0
+    if not session.quiet:
+        print_page(page)
+    print_line(f"page: {place.rstrip('/')}/norms.html")
+    return 0
 
 
 @verb
@@ -86,15 +127,15 @@ def compare(
     return 0
 
 
-def beside_last(directories: Sequence[str]) -> str:
-    """The default place of the page: a folder beside the last run, named after all.
+def beside_last(directories: Sequence[str], kind: str = "compare") -> str:
+    """The default place of the page: a folder beside the last run, named after its kind and all runs.
 
     >>> beside_last(["runs/a", "runs/b/"])
     'runs/compare-a-b'
     """
     names = [posixpath.basename(d.rstrip("/")) or "run" for d in directories]
     parent = posixpath.dirname(directories[-1].rstrip("/"))
-    return posixpath.join(parent, f"compare-{'-'.join(names)}"[:120])
+    return posixpath.join(parent, f"{kind}-{'-'.join(names)}"[:120])
 
 
 @verb

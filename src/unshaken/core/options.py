@@ -171,6 +171,8 @@ COMPARE_RECORDS = ("compare.json",)
 """In the folder of a comparison of runs."""
 BOARD_RECORDS = ("board.json",)
 """In the folder of a board of models."""
+NORM_RECORDS = ("norms.json",)
+"""In the folder of figures laid out as a file on a model asks for them."""
 
 
 class Options(TypedDict, total=False):
