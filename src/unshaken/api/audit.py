@@ -213,8 +213,8 @@ def attack(
         norm: `linf`, `l2` or `l1`; default the first that the attack has.
         eps: one budget or several, in [0, 1] pixel units; fractions such as `8/255`, the default, will do. A
             minimal-norm attack needs none, an attack without a norm has none.
-        target: the class to reach: `least-likely`, `second`, `next`, `random`, a class by name or number, or a column of
-            the data that names the class of each sample; None for any class but the label.
+        target: the class to reach: `least-likely`, `second`, `next`, `random`, a class by name or number, or a column
+            of the data that names the class of each sample; None for any class but the label.
         mode: `strict` or `fast`, of `autoattack` and `auto`.
         budget: what `auto` may spend: passes a sample (`2000`), or seconds for the whole run (`60s`).
         defence: `NAME[:k=v,...]` of the room `harden`: the model is put behind it and attacked through it. Beside that
