@@ -103,7 +103,7 @@ def test_the_first_words_say_how_robust_under_what_and_against_what(page: str) -
     assert "is 87.5 % (74.8 to 95.3 %). gaussian noise, severity 5 takes 50.0 points (" in text
     assert "): 37.5 % are left. At PGD" in text
     assert "At PGD L∞, ε 0.1 it is left with 0.0 %, no better than guessing, which gives 20.0 % with 5 classes." in text
-    assert "1 of 2 gates failed: worst_case &gt;= 0.5 (worst_case: 0 " in text
+    assert "1 of 2 gates failed: worst_case &gt;= 0.5 (worst_case: 0.00 % " in text
     assert "1 sample left out: dir/&lt;b&gt;broken&lt;/b&gt;.png (cannot identify image file)" in text
     assert "on the same 48 images: better under 0, worse under" in text
     assert "2 reasons to doubt these figures" in text
