@@ -1,4 +1,4 @@
-"""The museum of broken defences: what a careless attack reports of each, what `auto` reports, and which flags tell.
+"""The museum of broken defences: what careless attacks leave of each, what `auto` reports, and which flags tell.
 
     python benchmarks/museum.py --images 100 --eps 0.1
     python benchmarks/museum.py --exhibits noise,random_resize --steps 20 --queries 500
@@ -6,9 +6,10 @@
 All exhibits stand before the same network, `demo:standard`, and are attacked on the same N demo images (a stratified
 subset) in linf. The careless attack is PGD-40 as many run it: one pass a gradient, ended at its first success. It is
 made through the defence (for the detector, on the bare network), and the table shows what fresh passes, the mean of
-five, say of the images that it found: right answers and rejections count as robust. `auto` and the flags are those of
-an audit with PGD and `auto` in it; passes and seconds are `auto`'s, passes a sample, forward and backward. Nobody is
-told which exhibit it is. The bare network comes first, for comparison.
+five, say of the images that it found: right answers and rejections count as robust. The column AutoAttack is the same
+for its version `standard`, with the steps and queries that `auto` has, through the defence whatever that is. `auto` and
+the flags are those of an audit with PGD and `auto` in it; passes and seconds are `auto`'s, passes a sample, forward and
+backward. Nobody is told which exhibit it is. The bare network comes first, for comparison.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from _peers import machine
 from torch import Tensor
 
 import unshaken
+from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import evaluating
@@ -61,11 +63,11 @@ def samples(n: int, model: Classifier) -> Batch:
     return batch
 
 
-def careless(model: Classifier, bare: Classifier, budget: Budget) -> float:
-    """What is left of the accuracy on the images that the careless attack found."""
-    source, batch = model if model.reject is None else bare, samples(budget.images, bare)
-    with evaluating(model), evaluating(bare):
-        (found,), _ = PGD().attack(Oracle(source), batch, norm="linf", eps=[budget.eps])
+def careless(attack: PGD | AutoAttack, source: Classifier, model: Classifier, budget: Budget) -> float:
+    """What is left of a model's accuracy on the images that an attack on the source found, by one pass a gradient."""
+    batch = samples(budget.images, model)
+    with evaluating(model), evaluating(source):
+        (found,), _ = attack.attack(Oracle(source), batch, norm="linf", eps=[budget.eps])
         return held(model, found.images, required(batch.labels))
 
 
@@ -81,11 +83,13 @@ def row(spec: str, name: str, bare: Classifier, budget: Budget) -> str:
         summary = unshaken.audit(spec, "demo", plan, limit=budget.images, out=out, save_examples=0).summary
     accuracy = {c["method"]: c for c in summary["conditions"]}
     flags = ", ".join(sorted({f["name"] for f in summary["flags"]})) or "none"
-    spent, n = accuracy["auto"], budget.images
+    spent, n, model = accuracy["auto"], budget.images, load_model(spec)
+    alone = AutoAttack(steps=budget.steps, queries=budget.queries)
     cells = [
         name,
         f"{summary['clean']['value']:.0%}",
-        f"{careless(load_model(spec), bare, budget):.0%}",
+        f"{careless(PGD(), model if model.reject is None else bare, model, budget):.0%}",
+        f"{careless(alone, model, model, budget):.0%}",
         f"{spent['accuracy']['value']:.0%}",
         flags,
         f"{spent['forwards'] / n:,.0f} + {spent['backwards'] / n:,.0f}",
@@ -108,8 +112,8 @@ def main() -> None:
     budget = Budget(options.eps, options.images, options.steps, options.queries)
     bare = load_model("demo:standard")
     print(f"{machine()}; {budget.images} demo images, linf {budget.eps:g}\n")
-    print("| exhibit | clean | careless PGD-40 | auto | flags | auto's passes | seconds |")
-    print("|---|---|---|---|---|---|---|")
+    print("| exhibit | clean | careless PGD-40 | AutoAttack | auto | flags | auto's passes | seconds |")
+    print("|---|---|---|---|---|---|---|---|")
     print(row("demo:standard", "(bare)", bare, budget), flush=True)
     for name in options.exhibits.split(","):
         print(row(f"py:unshaken.models.museum:{name}", name, bare, budget), flush=True)

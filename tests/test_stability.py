@@ -14,6 +14,8 @@ from unshaken.harden.engine.judgement import read_summary
 from unshaken.models.loaders.from_run import read_record
 from unshaken.report.gates.kept import NAME as GATES
 from unshaken.report.gates.kept import read_gates
+from unshaken.report.read.map import RECORD as MAP
+from unshaken.report.read.map import read_record as read_map_record
 from unshaken.report.rebuild import KINDS, rebuild_report
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.ranking.evaluate import RECORD as RANKINGS
@@ -28,6 +30,7 @@ READERS = {
     "model.json": lambda run: read_record(run.root),
     "summary.json": read_summary,
     RANKINGS: read_report,
+    MAP: read_map_record,
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,12 @@ def divide(
     known = {} if meta is None else read_metadata(meta, ids, classes=lambda: source().classes())
     asked = _parse(by)
     if not asked or any(name not in known for one in asked for name, _ in one):
-        own = source().columns()
+        try:
+            own = source().columns()
+        except DataError:
+            for name, _ in chain.from_iterable(asked):
+                _find(name, known)  # a name that is none is the clearer error
+            raise
         if not asked:
             kept = {name: values for name, values in own.items() if name in known or _divides(name, values)}
             asked = [[(name, [])] for name in dict.fromkeys((*known, *kept, *property_names(), CLASS))]

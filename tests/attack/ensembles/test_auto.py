@@ -127,7 +127,8 @@ def test_a_random_model_is_attacked_through_its_randomness(make):
 def test_where_no_gradient_passes_scores_and_decisions_are_searched(make):
     got, flags = phases(make, "rounded")
     assert {k: s.search for k, s in got.items()} == {
-        "bpda": APGD(loss="margin"), "square": Square(), "hop-skip-jump": HopSkipJump(),
+        "bpda": APGD(loss="margin"), "surrogate": APGD(loss="margin"),
+        "square": Square(), "hop-skip-jump": HopSkipJump(),
     }  # fmt: skip
     assert got["bpda"].why == (
         "zero-gradient: no gradient reaches the images: something on the way has none: "
@@ -136,7 +137,7 @@ def test_where_no_gradient_passes_scores_and_decisions_are_searched(make):
     (flag,) = flags
     assert (flag.name, len(flag.ids)) == ("zero-gradient", 20)
     assert flag.detail.startswith("auto: no gradient reaches the images")
-    assert list(phases(make, "rounded", norm="l1")[0]) == ["bpda", "square"]  # hop-skip-jump has no l1
+    assert list(phases(make, "rounded", norm="l1")[0]) == ["bpda", "surrogate", "square"]  # hop-skip-jump has no l1
 
 
 class Shattered(nn.Module):
@@ -155,11 +156,55 @@ def test_shattered_gradients_are_averaged_over_noise(make):
     net = Classifier(Shattered(fine.net)).eval()
     batch = make.batch(net, make.images(20, 1, 8, 8))
     found, flags = Auto().phases(AttackContext(Oracle(net), "linf", 0.1, 5, 0, batch))
-    assert [p.name for p in found] == ["apgd-ce", "apgd-t", "apgd-smooth", "fab-t", "square"]
+    assert [p.name for p in found] == ["apgd-ce", "apgd-t", "apgd-smooth", "surrogate", "fab-t", "square"]
     smooth = found[2]
     assert (smooth.draws, smooth.surrogate.net.sigma, smooth.same_answers) == (20, 0.05, False)
     assert "disagree (cosine" in smooth.why
     assert flags == []
+
+
+@pytest.mark.parametrize("eps", [0.02, 0.1, 0.3, 0.6])
+def test_how_far_an_attack_may_go_does_not_make_gradients_shattered(make, eps):
+    fine = model(make, "fine")
+    batch = make.batch(fine, make.images(20, 1, 8, 8))
+    smooth = inspect_model(AttackContext(Oracle(fine), "linf", eps, 5, 0, batch))
+    assert (smooth.shattered, smooth.words) == (False, "gradients come through")
+    net = Classifier(Shattered(fine.net)).eval()
+    assert inspect_model(AttackContext(Oracle(net), "linf", eps, 5, 0, batch)).shattered
+
+
+class Steps(nn.Module):
+    """The net's decision and nothing else: its scores are the class as 0 and 1, so no gradient passes anywhere."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return nn.functional.one_hot(self.net(x).argmax(1), 5).float() + 0 * x.flatten(1).sum(1, keepdim=True)
+
+
+def test_a_surrogate_is_not_made_where_no_sample_is_left(make):
+    bridged = model(make, "rounded")
+    batch = make.batch(bridged, make.images(20, 1, 8, 8))
+    (got,), _ = Auto(steps=10, queries=20).attack(Oracle(bridged), batch, norm="linf", eps=[0.5])
+    needless = got.phases[1]
+    assert (needless.attack, needless.standing, needless.forwards) == ("surrogate", 0, 0)
+
+
+@pytest.mark.long
+def test_a_surrogate_learns_where_nothing_can_be_bridged(make):
+    fine = model(make, "fine")
+    batch = make.batch(fine, make.images(20, 1, 8, 8))
+    oracle = Oracle(Classifier(Steps(fine.net)).eval())
+    attack = Auto(steps=10, queries=20)
+    found, _ = attack.phases(AttackContext(oracle, "linf", 0.2, 5, 0, batch))
+    assert [p.name for p in found] == ["surrogate", "square", "hop-skip-jump"]
+    assert not found[0].gradients
+    (got,), _ = attack.attack(oracle, batch, norm="linf", eps=[0.4])
+    learned = got.phases[0]
+    assert learned.broken > 15
+    assert learned.forwards >= 20 * 8  # its 20 training images were doubled three times
 
 
 def test_a_random_model_without_a_gradient_is_bridged_and_averaged(make):
@@ -167,7 +212,7 @@ def test_a_random_model_without_a_gradient_is_bridged_and_averaged(make):
     net = Classifier(Wrapped(tiny, before=lambda x: (x * 8).round() / 8, after=Noise())).eval()
     batch = make.batch(model(make, "fine"), make.images(20, 1, 8, 8))
     found, _ = Auto().phases(AttackContext(Oracle(net), "linf", 0.1, 5, 0, batch))
-    assert [(p.name, p.draws) for p in found] == [("bpda", 20), ("square", 20)]
+    assert [(p.name, p.draws) for p in found] == [("bpda", 20), ("surrogate", 20), ("square", 20)]
 
 
 def test_a_saturated_cross_entropy_is_left_for_other_losses(make):

@@ -98,6 +98,7 @@ class Phase:
         precision: of the search, `fp32` or `bf16`; None for the oracle's own.
         draws: passes averaged, and passes of which most must be fooled; None for the oracle's own.
         surrogate: searched in the place of the model; what is found there is judged on the model.
+        fit: makes the surrogate when the phase begins, so that it costs nothing where no sample is left.
         same_answers: whether the surrogate gives the model's own logits, so that a success on it ends a search.
         avoid_rejection: whether the search stays clear of a model's rejections, or leaves them to the verification.
         skip: left out; `why` says so.
@@ -112,6 +113,7 @@ class Phase:
     precision: str | None = None
     draws: int | None = None
     surrogate: Classifier | None = None
+    fit: Callable[[], Classifier] | None = None
     same_answers: bool = False
     avoid_rejection: bool = True
     skip: bool = False
@@ -120,7 +122,7 @@ class Phase:
     @property
     def gradients(self) -> bool:
         """Whether it follows the model's own gradients."""
-        return "gradient" in self.search.info.needs and self.surrogate is None
+        return "gradient" in self.search.info.needs and self.surrogate is None and self.fit is None
 
 
 class AttackRun:
@@ -153,6 +155,8 @@ class AttackRun:
 
     def run(self, phase: Phase, rows: Tensor, radius: float, *, early: bool) -> Verdict:
         """Run one phase on some samples, and verify what it found."""
+        if phase.fit is not None:
+            phase = replace(phase, surrogate=phase.fit())
         phase, shares = self.prepare(phase, rows)
         ids = tuple(self.batch.ids[i] for i in rows.tolist())
         rng = SampleRng.of(self.seed, phase.search.info.name, ids).to(rows.device).fold(phase.restart)

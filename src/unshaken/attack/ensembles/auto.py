@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
 from unshaken.attack.black_box.square import Square
+from unshaken.attack.black_box.substitution import Substitution
 from unshaken.attack.engine.attack_run import ZERO_GRADIENT, AttackContext, Phase
 from unshaken.attack.engine.ball import finite_part
 from unshaken.attack.engine.base import BudgetedAttack
@@ -45,7 +46,8 @@ class Auto(BudgetedAttack):
     answers are random and how many classes there are. Where all is well the phases are those of AutoAttack. Where the
     cross-entropy's gradient vanishes, losses that do not saturate and attacks that ask for no gradient come first;
     where none reaches the images, the backward pass is led around the layer that stops it (BPDA); where gradients of
-    neighbouring points disagree, that of the model behind noise is followed; a random model is attacked through its
+    neighbouring points disagree, that of the model behind noise is followed; what withstands both is attacked on a
+    surrogate that learned the model's answers; a random model is attacked through its
     randomness (EoT); a black box by its scores, then by its decisions; a model that rejects what it doubts also by
     examples far beyond the boundary. The reason of a phase names the trust flag that led to it.
     """
@@ -103,13 +105,15 @@ class Auto(BudgetedAttack):
             draws = context.oracle.draws if context.oracle.draws > 1 else EOT
             why = f"{RANDOMNESS.name}: {inspection.words}: answers and gradients averaged over {draws} passes"
             found = [Phase(ce, "apgd-ce", why=why, draws=draws), Phase(dlr, "apgd-dlr", why=why, draws=draws)]
-            found = found if inspection.gradient else self._bridged(inspection, draws)
+            if not inspection.gradient:
+                found = [*self._bridged(inspection, draws), *self._surrogate(context, inspection, draws)]
             fewer = Square(queries=max(1, self.queries // 5))
             return [*found, Phase(fewer, "square", why=why, draws=draws)]
         if not inspection.gradient:
             flag = f"{ZERO_GRADIENT.name}: " if inspection.dead else ""
             found = [Phase(square, "square", why=f"{flag}{inspection.words}: its scores are searched")]
-            return [*self._bridged(inspection), *found, *self._decisions(context, "and then its decisions alone")]
+            around = [*self._bridged(inspection), *self._surrogate(context, inspection)]
+            return [*around, *found, *self._decisions(context, "and then its decisions alone")]
         targeted = APGD(loss=_targeted(context.classes), steps=self.steps)
         if inspection.masked:
             why = f"{ZERO_GRADIENT.name}: {inspection.words}: a loss that does not saturate"
@@ -146,7 +150,21 @@ class Auto(BudgetedAttack):
         surrogate = Classifier(net, name="smoothed", reject=context.oracle.model.reject).eval()
         why = f"{inspection.words}: the gradient of the model behind {EOT} draws of noise of {sigma:.2g}"
         search = APGD(loss="margin", steps=self.steps)
-        return [Phase(search, "apgd-smooth", restart=2, why=why, draws=EOT, surrogate=surrogate)]
+        smooth = Phase(search, "apgd-smooth", restart=2, why=why, draws=EOT, surrogate=surrogate)
+        return [smooth, *self._surrogate(context, inspection)]
+
+    def _surrogate(self, context: AttackContext, inspection: Inspection, draws: int | None = None) -> list[Phase]:
+        """A network that learns the model's answers once samples get that far; not where the model is a black box."""
+        if not context.oracle.model.differentiable:
+            return []
+
+        def fit() -> Classifier:
+            learner = Substitution(shift=_per_pixel(context))
+            trained: tuple[Classifier, float] = context.once((learner, context.seed), lambda: learner.train(context))
+            return trained[0]
+
+        why = f"{inspection.words}: a surrogate that learned the model's answers gives the direction"
+        return [Phase(APGD(loss="margin", steps=self.steps), "surrogate", restart=3, why=why, draws=draws, fit=fit)]
 
     def _decisions(self, context: AttackContext, why: str) -> list[Phase]:
         return [Phase(HopSkipJump(), "hop-skip-jump", why=why)] if context.norm in HopSkipJump.info.norms else []
@@ -214,8 +232,12 @@ RANDOM = 1e-4
 """Largest gap between normalised logits of the same image that is put down to rounding."""
 VANISHING = 0.01
 """Share of samples without a gradient from which it counts as masked."""
-SHATTERED = 0.3
-"""Median cosine of the gradients at an image and a quarter of the budget beside it, below which they are shattered."""
+NEIGHBOUR_NOISE = 0.01
+"""Standard deviation of the noise, in [0, 1] pixel units, between an image and the point beside it."""
+SHATTERED = 0.75
+"""Median cosine of the gradients at an image and beside it, below which they are shattered. Over ten parts of 16 demo
+images it is 0.87 to 0.95 on `demo:standard`, also with scaled logits, and on `demo:robust`; 0.21 to 0.68 on
+`museum:anti_adversary` and `detector`, and behind waves of height 0.01 and period 0.031 or less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,9 +309,12 @@ def inspect_model(context: AttackContext) -> Inspection:
 
 
 def _gradient_agreement(context: AttackContext, batch: Batch, gradient: Tensor) -> float:
-    """Median cosine of the margin's gradients at images, `[N, D]`, and at points a quarter of the budget away."""
+    """Median cosine of the margin's gradients at images, `[N, D]`, and at points beside them.
+
+    These are so near whatever the budget is: further away the gradient of any model is another.
+    """
     noise = SampleRng.of(context.seed, "auto", batch.ids).to(batch.images.device).normal(*batch.images.shape[1:])
-    points = (batch.images + _per_pixel(context) / 4 * noise.sign()).clamp(0, 1)
+    points = (batch.images + min(NEIGHBOUR_NOISE, _per_pixel(context) / 4) * noise).clamp(0, 1)
     loss = Margin(required(batch.labels), False)
     neighbour = finite_part(required(context.oracle.ask(Gradient(points, of=loss)).gradient))
     return float(torch.cosine_similarity(gradient, neighbour.flatten(1)).median())

@@ -26,7 +26,7 @@ FIRST = ("bit_depth", "jpeg", "distilled", "cold", "noise", "random_resize", "de
 DEVELOPMENT = ("anti_adversary", "mixup", "thermometer", "total_variation")
 """Published defences, rebuilt small, that `auto` was developed on."""
 KEPT_ASIDE = ("me_net", "mixed_precision", "pixel_deflection", "pruned")
-"""Published defences, rebuilt small, that are set aside until `auto` is finished: it has not met them yet."""
+"""Published defences, rebuilt small, that `auto` met only when it was finished."""
 EXHIBITS = (*FIRST, *DEVELOPMENT, *KEPT_ASIDE)
 """The names of all factories."""
 

@@ -85,7 +85,7 @@ def evaluate(
         model_fingerprint=fingerprint(classifier),
         data=str(table.file),
         data_fingerprint=table.fingerprint_of_groups,
-        columns=list(table.columns),
+        columns=list(table.divided_by),
         sets={name: sorted(set(labels)) for name, labels in (sets or {}).items()},
         top=top,
         thresholds=[float(t) for t in thresholds],

@@ -37,7 +37,7 @@ class GroupFile(Dataset):
         super().__init__(
             ids=ids, labels=None, classes=(), root=str(file.parent), options=Options(spec=str(file)), bad=bad
         )
-        self.file, self.columns = file, tuple(columns)
+        self.file, self.divided_by = file, tuple(columns)
         self.groups, self.given, self.subjects = tuple(groups), tuple(given), tuple(subjects)
         self._paths = tuple(paths)
 
