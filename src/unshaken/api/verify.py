@@ -12,8 +12,8 @@ from torch import nn
 
 from unshaken.api.job import prepare_run
 from unshaken.api.options import check_options
-from unshaken.core.consent import of_arguments
-from unshaken.core.errors import DataError, RunError
+from unshaken.core.consent import of_arguments, refuse_code
+from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.data import DataSource
 from unshaken.report.verification import Verification, check_rows, draw_ids, machine_differences
 from unshaken.run import execute
@@ -27,8 +27,8 @@ from unshaken.tasks.classification import CLASSIFICATION
 @of_arguments
 def verify_submission(
     submission: str | Path,
-    model: str | nn.Module,
-    data: DataSource,
+    model: str | nn.Module | None = None,
+    data: DataSource | None = None,
     *,
     share: float = 0.05,
     seed: int | None = None,
@@ -40,8 +40,9 @@ def verify_submission(
 
     Args:
         submission: its file.
-        model: the one that it is of, as for `audit`.
-        data: the images that it was made on, as for `audit`.
+        model: the one that it is of, as for `audit`; None for the SPEC that stands in it, whose code runs only where it
+            is allowed.
+        data: the images that it was made on, as for `audit`; None for the SPEC that stands in it.
         share: of the samples, in (0, 1].
         seed: of the draw; None for one that nobody knew before. A sender who knows it can leave the drawn rows alone.
         batch_size: as in `Options`; so are the following.
@@ -51,7 +52,9 @@ def verify_submission(
     Raises:
         RunError: it is no submission or a changed one, or it was made with another model, on other data or by another
             protocol than these give.
-        ParameterError: the share or an option is wrong.
+        ParameterError: the share or an option is wrong, or model or data must be given, for the submission was made
+            with an object.
+        ModelError: the submission names code that was not allowed.
     """
     with tempfile.TemporaryDirectory() as folder:
         there, here = RunDir(f"{folder}/there"), RunDir(f"{folder}/here")
@@ -60,6 +63,8 @@ def verify_submission(
         except (RunError, DataError) as error:
             raise type(error)(str(error).replace(f"{there}: ", "")) from None
         theirs = read_config(there)
+        model = _named(submission, "model", theirs.model) if model is None else model
+        data = _named(submission, "data", theirs.data) if data is None else data
         seed = secrets.randbelow(2**31) if seed is None else seed
         drawn = draw_ids(list(theirs.ids), share, seed)
         options = check_options(
@@ -71,11 +76,25 @@ def verify_submission(
         config = whole.config.model_copy(update={"ids": drawn})
         execute(replace(whole, config=config, whole=whole, remake=None))
         machine = machine_differences(theirs, config)
-        checks = check_rows(there, here, config, same_machine=not machine)
+        checks, differing = check_rows(there, here, config, same_machine=not machine)
         return Verification(
             submission=str(submission), model=theirs.model_name, protocol=protocol_of(theirs).digest,
             samples=len(theirs.ids), drawn=len(drawn), seed=seed, machine=machine, checks=checks,
+            differing=differing,
         )  # fmt: skip
+
+
+def _named(submission: str | Path, what: str, spec: str) -> str:
+    """The SPEC of model or data that a submission names.
+
+    Raises:
+        ParameterError: it was made with an object.
+        ModelError: it names code that was not allowed in this call.
+    """
+    if spec.startswith("<") or not spec:
+        raise ParameterError(f"{submission}: its {what} was an object in Python ({spec}): give --{what}, or {what}=")
+    refuse_code(spec, str(submission))
+    return spec
 
 
 def _check_same(submission: Any, theirs: RunConfig, ours: RunConfig) -> None:

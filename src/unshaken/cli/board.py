@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from unshaken.cli.options import AllowCode, BatchSize, Data, Device, Download, Json, Model
+from unshaken.cli.complete import complete_data, complete_model
+from unshaken.cli.names import check_data, check_model
+from unshaken.cli.options import AllowCode, BatchSize, Device, Download, Json
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line, print_page, table
 from unshaken.cli.verb import Program, verb
@@ -61,12 +63,16 @@ def submit(
 def verify(
     session: Session,
     submission: Annotated[str, Argument("File written by 'unshaken board submit'.", "FILE")],
-    model: Model,
-    data: Data,
-    share: Annotated[float, Option("Share of the samples to compute again.", "SHARE", SHARE)] = 0.05,
-    seed: Annotated[
-        int | None, Option("Random seed of the draw. Default: one that nobody knew before.", "S", SEED)
+    model: Annotated[
+        str | None,
+        Option("Model. Default: the one that the file names.", "SPEC", complete=complete_model, read=check_model),
     ] = None,
+    data: Annotated[
+        str | None,
+        Option("Images. Default: those that the file names.", "SPEC", complete=complete_data, read=check_data),
+    ] = None,
+    share: Annotated[float, Option("Share of the samples to compute again.", "SHARE", SHARE)] = 0.05,
+    seed: Annotated[int | None, Option("Random seed of the draw. Default: a new one.", "S", SEED)] = None,
     batch_size: BatchSize = "auto",
     device: Device = "auto",
     download: Download = False,

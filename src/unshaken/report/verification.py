@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import CLEAN
+from unshaken.measure.statistics.intervals import Figure, drawn_share
 from unshaken.measure.statistics.paired import mcnemar
 from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
@@ -23,7 +23,6 @@ SIZES = 0.01
 """Relative difference from which two distances or radii are two."""
 ALPHA = 1e-3
 """The chance that an honest submission fails any of the tests that rounding makes necessary."""
-LIKELY = 0.95
 _FIGURES = ("label", "prediction", "correct", "confidence", "loss", "distance")
 _MACHINE = ("processor", "threads", "torch")
 
@@ -73,6 +72,7 @@ class Verification:
         machine: what differs between the two machines, `(what, of the submission, here)`; empty where all rows must be
             the same.
         checks: a condition each.
+        differing: samples drawn that have a row which does not agree.
     """
 
     submission: str
@@ -83,66 +83,38 @@ class Verification:
     seed: int
     machine: tuple[tuple[str, str, str], ...]
     checks: tuple[ConditionCheck, ...]
+    differing: int
+
+    @property
+    def share(self) -> Figure:
+        """The share of all samples that have a row which would not agree, with its 95 % interval."""
+        return drawn_share(self.differing, self.drawn, self.samples)
 
     @property
     def held(self) -> bool:
         """Whether no difference was found that an honest run cannot have."""
         return all(check.held for check in self.checks)
 
-    @property
-    def found_from(self) -> int:
-        """The smallest number of changed samples, one of which is drawn with a probability of 95 % or more."""
-        return least_found(self.samples, self.drawn)
-
     def sentences(self) -> list[str]:
         """The result for people."""
         failed = [check.condition for check in self.checks if not check.held]
         drawn = f"{self.drawn:,} of {self.samples:,} samples computed again (seed {self.seed})"
-        found = [f"{drawn}: {'rows differ under ' + ', '.join(failed) if failed else 'the rows agree'}"]
+        share, agree = self.share, self.drawn - self.differing
+        found = [
+            f"{drawn}: {'rows differ under ' + ', '.join(failed) if failed else 'the rows agree'}",
+            f"All rows agree of {agree:,} of these samples; of all, {share.low:.1%} to {share.high:.1%} would differ "
+            "(95 % interval).",
+        ]
         if self.machine:
             found.append(
                 "Searches and certificates may end elsewhere here, and only a lean to one side counts, for "
                 + "; ".join(f"{name}: {there} there, {here} here" for name, there, here in self.machine)
             )
-        if not failed:
-            found.append(f"Had {self.found_from:,} samples or more been changed, one would be drawn with 95 % or more.")
         return found
 
     def to_json(self) -> dict[str, Any]:
         """As `unshaken board verify --json` prints it."""
-        return {**asdict(self), "held": self.held, "found_from": self.found_from}
-
-
-def chance_found(samples: int, changed: int, drawn: int) -> float:
-    """The probability that a draw without replacement meets a changed sample (hypergeometric).
-
-    Args:
-        samples: of the submission.
-        changed: those whose rows were changed.
-        drawn: those that are computed again.
-
-    Raises:
-        ParameterError: a number is below 0 or above `samples`.
-
-    >>> round(chance_found(1000, 10, 50), 4)  # 1 - C(990, 50) / C(1000, 50)
-    0.4029
-    """
-    from scipy.stats import hypergeom
-
-    if not (0 <= changed <= samples and 0 <= drawn <= samples):
-        raise ParameterError(f"changed {changed} and drawn {drawn} must lie in 0..{samples}, the number of samples")
-    return float(1 - hypergeom.pmf(0, samples, changed, drawn))
-
-
-def least_found(samples: int, drawn: int) -> int:
-    """The smallest number of changed samples that `drawn` of them find with a probability of 95 % or more.
-
-    >>> least_found(1000, 50)
-    57
-    """
-    # with one more changed sample than are left undrawn the chance is 1
-    numbers = range(1, samples - drawn + 2)
-    return numbers[bisect_left(numbers, LIKELY, key=lambda changed: chance_found(samples, changed, drawn))]
+        return {**asdict(self), "held": self.held, "share": self.share.to_json()}
 
 
 def draw_ids(ids: list[str], share: float, seed: int) -> list[str]:
@@ -172,7 +144,9 @@ def machine_differences(theirs: RunConfig, ours: RunConfig) -> tuple[tuple[str, 
     return tuple(found)
 
 
-def check_rows(theirs: RunDir, ours: RunDir, config: RunConfig, *, same_machine: bool) -> tuple[ConditionCheck, ...]:
+def check_rows(
+    theirs: RunDir, ours: RunDir, config: RunConfig, *, same_machine: bool
+) -> tuple[tuple[ConditionCheck, ...], int]:
     """Compare the rows of a run with those of a submission, condition by condition.
 
     Rows of unchanged images and of changes that do not ask the model must be the same but for rounding. So must those
@@ -185,17 +159,22 @@ def check_rows(theirs: RunDir, ours: RunDir, config: RunConfig, *, same_machine:
         ours: directory of the run that computed some of its samples again.
         config: of that run.
         same_machine: whether both ran where nothing rounds differently; see `machine_differences`.
+
+    Returns:
+        A check a condition, and the number of samples that have a row which does not agree.
     """
     rooms = {name: method.room for name, method in config.methods.items()}
     methods = {CLEAN.id: CLEAN.method} | {c: step.method for step in config.steps for c in step.conditions}
-    found = list[ConditionCheck]()
+    found, differing = list[ConditionCheck](), np.zeros(len(config.ids), bool)
     for condition, method in methods.items():
         one, other = (_read(run, condition, list(config.ids)) for run in (theirs, ours))
         if not (one.there.any() or other.there.any()):
             continue  # a line of the plan that cannot be run with this model
         repeats = condition == CLEAN.id or rooms.get(method) == "stress"
-        found.append(_check(condition, method, one, other, repeats, same_machine, ALPHA / len(methods)))
-    return tuple(found)
+        check, differs = _check(condition, method, one, other, repeats, same_machine, ALPHA / len(methods))
+        found.append(check)
+        differing |= differs
+    return tuple(found), int(differing.sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +219,8 @@ def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
 
 def _check(
     condition: str, method: str, theirs: _Rows, ours: _Rows, repeats: bool, same_machine: bool, alpha: float
-) -> ConditionCheck:
+) -> tuple[ConditionCheck, NDArray[np.bool_]]:
+    """The check of one condition, and whether each row differs by more than rounding, `[N]`."""
     a, b = theirs.figures, ours.figures
     whole = theirs.there & ours.there & (theirs.bad == ours.bad)
     outcome = whole & _equal(a["label"], b["label"]) & _equal(a["correct"], b["correct"])
@@ -261,10 +241,11 @@ def _check(
     odd = apart & ~(whole & (right | wrong) & _equal(a["label"], b["label"]))  # no search leads there
     strict = apart | (sized & ours.certified) if same_machine else apart if repeats else odd
     held = not strict.any() and (repeats or _is_chance(int(favour.sum()), int(against.sum()), alpha))
-    return ConditionCheck(
+    check = ConditionCheck(
         condition, method, repeats, len(agree), int((agree & ~sized).sum()), int(rounding.sum()), int(favour.sum()),
         int(against.sum()), float(np.nanmax(gap)) if gap.size and not np.isnan(gap).all() else 0.0, bool(held),
     )  # fmt: skip
+    return check, apart | sized
 
 
 def _is_chance(favour: int, against: int, alpha: float) -> bool:
@@ -286,9 +267,9 @@ def _is_tie(a: dict[str, NDArray[np.float64]], b: dict[str, NDArray[np.float64]]
 
 
 def _equal(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return (a == b) | (np.isnan(a) & np.isnan(b))
+    return np.equal(a, b) | (np.isnan(a) & np.isnan(b))
 
 
 def _near(a: NDArray[np.float64], b: NDArray[np.float64], most: Any) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
-        return (np.abs(a - b) <= most) | (a == b) | (np.isnan(a) & np.isnan(b))
+        return _equal(a, b) | (np.abs(a - b) <= most)

@@ -282,7 +282,7 @@ def _about(matrix: Matrix) -> list[Block]:
     text = (
         f"Intervals of {matrix.family} differences hold together (Tango's interval and McNemar's exact test, corrected "
         "by Bonferroni): the chance that any pair is shown to differ which does not, or that any rank is wrong, is 5 % "
-        f"at most. Models are ranked by the first of these figures that tells two of them apart: "
+        f"at most. A column shows the first of these figures in which some model is right on any sample: "
         f"{'; '.join(FIGURES.values())}. The number of differences counts all three."
     )
     return [
