@@ -9,44 +9,25 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
-import torch
-from torch import nn
 
 import unshaken
+from tests.flat_images import Brightness, flat_images
+from tests.submissions import change
 from unshaken.core.errors import DataError, ParameterError, RunError
-from unshaken.data import DataSource
 from unshaken.store.config import read_config
 from unshaken.store.protocol import protocol_of
 from unshaken.store.run_dir import RunDir
 from unshaken.store.submission import pack_run, unpack_run
+from unshaken.store.tables import schema_of
 
 FOG = [{"method": "fog", "severities": [1]}]
 
 
-class Brightness(nn.Module):
-    """Light or dark by the mean pixel, from a threshold."""
-
-    def __init__(self, threshold: float, spare: int) -> None:
-        super().__init__()
-        self.threshold = threshold
-        self.spare = nn.Parameter(torch.zeros(spare))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        mean = images.mean((1, 2, 3)) - self.threshold
-        return torch.stack([-mean, mean], 1) * 20
-
-
-def images(n: int = 60) -> DataSource:
-    """Flat images from black to white, of class 1 where they are light."""
-    levels = np.linspace(0, 255, n).astype(np.uint8)
-    pixels = np.broadcast_to(levels[:, None, None, None], (n, 8, 8, 3)).copy()
-    return pixels, (levels > 127).astype(int)
-
-
 def audit(place: Path, folder: str, threshold: float, spare: int, **options):
     return unshaken.audit(
-        Brightness(threshold, spare), options.pop("data", images()), options.pop("plan", []), out=place / folder,
+        Brightness(threshold, spare), options.pop("data", flat_images()), options.pop("plan", []), out=place / folder,
         name=options.pop("name", folder), save_examples=0, **options,
     )  # fmt: skip
 
@@ -93,7 +74,7 @@ def test_one_protocol_is_one_column_with_ranks_and_cost(runs, tmp_path):
         ("samples", {"limit": 20}),
         ("plan", {"plan": FOG}),
         ("eot", {"eot": 2}),
-        ("data", {"data": images(40)}),
+        ("data", {"data": flat_images(40)}),
     ],
 )
 def test_runs_that_differ_in_a_field_never_share_a_column(runs, tmp_path, field, options):
@@ -163,9 +144,16 @@ def submit(runs, tmp_path) -> Path:
 
 
 def test_a_submission_gives_the_figures_of_its_run(runs, tmp_path):
+    place = RunDir(shutil.copytree(runs / "exact", tmp_path / "mapped"))
+    read_config(place)
+    rows = pa.table({"id": ["0"], "layer": ["net"], "features": [[0.0]]}, schema=schema_of("embeddings"))
+    place.write_rows(rows, "embeddings", "clean", 0)
+    assert place.rows("embeddings").num_rows == 1
+    assert pack_run(place) == pack_run(RunDir(runs / "exact"))  # rows of a map are not needed
     file = submit(runs, tmp_path)
     assert pack_run(RunDir(runs / "exact")) == file.read_bytes()  # the same run, the same bytes
-    assert not [name for name in zipfile.ZipFile(file).namelist() if name.endswith((".html", ".safetensors"))]
+    names = zipfile.ZipFile(file).namelist()
+    assert not [name for name in names if name.endswith((".html", ".safetensors")) or "embeddings" in name]
     made = board(tmp_path, tmp_path / "sent", runs / "far")
     whole = unshaken.board(runs / "exact", runs / "far", out=tmp_path / "whole")
     changed = {"source", "submitted", "seconds"}
@@ -174,24 +162,6 @@ def test_a_submission_gives_the_figures_of_its_run(runs, tmp_path):
             k: v for k, v in other.items() if k not in changed
         }
     assert [row["submitted"] for row in made.table()] == [True, False]
-
-
-def change(file: Path, name: str, data: bytes | None, *, digests: bool = False) -> None:
-    """Change a file of a submission, remove it, or add it; and its digest, as a careful forger would."""
-    import hashlib
-
-    with zipfile.ZipFile(file) as archive:
-        files = {one: archive.read(one) for one in archive.namelist()}
-    files.pop(name, None)
-    if data is not None:
-        files[name] = data
-    if digests:
-        record = json.loads(files["submission.json"])
-        record["files"] = {one: hashlib.sha256(files[one]).hexdigest() for one in files if one != "submission.json"}
-        files["submission.json"] = json.dumps(record).encode()
-    with zipfile.ZipFile(file, "w") as archive:
-        for one, content in files.items():
-            archive.writestr(one, content)
 
 
 def test_a_changed_submission_is_left_out_and_named(runs, tmp_path):

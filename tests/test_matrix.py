@@ -8,37 +8,18 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from torch import nn
 
 import unshaken
+from tests.flat_images import Brightness, flat_images
 from unshaken.core.errors import ParameterError
-from unshaken.data import DataSource, streaming
+from unshaken.data import streaming
 from unshaken.data.streaming import open_image
 from unshaken.report.matrix import LOWEST, read_matrix
 from unshaken.store.run_dir import RunDir
 
 FOG = [{"method": "fog", "severities": [1]}]
-
-
-class Brightness(nn.Module):
-    """Light or dark by the mean pixel, from a threshold."""
-
-    def __init__(self, threshold: float) -> None:
-        super().__init__()
-        self.threshold = threshold
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        mean = images.mean((1, 2, 3)) - self.threshold
-        return torch.stack([-mean, mean], 1) * 20
-
-
-def images(n: int = 60) -> DataSource:
-    """Flat images, of class 1 where they are light; every tenth is darker than its class says."""
-    levels = np.linspace(0, 255, n).astype(np.uint8)
-    pixels = np.broadcast_to(levels[:, None, None, None], (n, 8, 8, 3)).copy()
-    return pixels, (levels > 127).astype(int)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +28,7 @@ def made(tmp_path_factory):
     models = {"exact": Brightness(0.5), "near": Brightness(0.52), "far": Brightness(0.9), "torn": nn.Conv2d(7, 2, 3)}
     return unshaken.matrix(
         models,
-        {"flat": images(), "few": images(20)},
+        {"flat": flat_images(), "few": flat_images(20)},
         {"clean": [], "fog": FOG},
         out=tmp_path_factory.mktemp("matrix") / "all",
         save_examples=0,
@@ -95,7 +76,7 @@ def test_a_model_without_some_conditions_has_no_rank_among_the_others(made):
 def test_models_are_ranked_under_changes_though_only_unchanged_images_tell_them_apart(tmp_path):
     plan = [{"method": "brightness", "severities": [5]}, {"method": "fog", "severities": [1]}]
     models = {"exact": Brightness(0.5), "late": Brightness(0.8)}
-    found = unshaken.matrix(models, {"flat": images(40)}, {"light": plan}, out=tmp_path / "o")
+    found = unshaken.matrix(models, {"flat": flat_images(40)}, {"light": plan}, out=tmp_path / "o")
     (column,) = found.summary["columns"]
     assert {name: pairs[0]["verdict"] for name, pairs in column["pairs"].items()} == {
         "worst_natural": "not shown",
@@ -107,7 +88,7 @@ def test_models_are_ranked_under_changes_though_only_unchanged_images_tell_them_
 
 
 def test_data_without_labels_have_no_ranks(tmp_path):
-    pixels, _ = images(20)
+    pixels, _ = flat_images(20)
     found = unshaken.matrix(
         {"a": Brightness(0.5), "b": Brightness(0.6)}, {"flat": pixels}, {"fog": FOG}, out=tmp_path / "o"
     )
@@ -182,7 +163,7 @@ def test_the_list_of_runs_has_every_finished_cell(made, tmp_path):
 
 
 def test_cells_of_other_data_than_the_usual_are_not_ranked(tmp_path):
-    pixels, labels = images()
+    pixels, labels = flat_images()
     models = {"a": Brightness(0.5), "b": Brightness(0.9)}
     unshaken.matrix(models, {"flat": (pixels, labels)}, {"clean": []}, out=tmp_path / "o")
     shutil.rmtree(tmp_path / "o/b/flat/clean")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from unshaken.api.natural import NaturalDirections, find_natural_directions
     from unshaken.api.results import CompareResult, compare, merge
     from unshaken.api.slices import slices
+    from unshaken.api.verify import verify_submission
     from unshaken.core.options import Options
 
 __all__ = [
@@ -88,6 +89,7 @@ __all__ = [
     "set_thresholds",
     "slices",
     "submit_run",
+    "verify_submission",
     "write_corrupted",
 ]
 
@@ -144,6 +146,7 @@ _HOMES = {
     "set_thresholds": "unshaken.api.detect",
     "slices": "unshaken.api.slices",
     "submit_run": "unshaken.api.board",
+    "verify_submission": "unshaken.api.verify",
     "write_corrupted": "unshaken.api.corrupt",
 }
 

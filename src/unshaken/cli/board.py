@@ -1,14 +1,16 @@
-"""`unshaken board make|submit`: tables of many models' runs, and runs as one file."""
+"""`unshaken board make|submit|verify`: tables of many models' runs, runs as one file, and such files checked."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from unshaken.cli.options import Json
+from unshaken.cli.complete import complete_data, complete_model
+from unshaken.cli.names import check_data, check_model
+from unshaken.cli.options import AllowCode, BatchSize, Device, Download, Json
 from unshaken.cli.session import Session
-from unshaken.cli.show import print_json, print_line, print_page
+from unshaken.cli.show import console, print_json, print_line, print_page, table
 from unshaken.cli.verb import Program, verb
-from unshaken.core.options import BOARD_RECORDS, Argument, OutputFile, OutputFolder
+from unshaken.core.options import BOARD_RECORDS, SEED, SHARE, Argument, Option, OutputFile, OutputFolder
 
 app = Program(name="board", help="Compare the runs of many models in one table.", no_args_is_help=True)
 
@@ -54,3 +56,48 @@ def submit(
     api.submit_run(directory, out=out)
     print_line(f"submission: {out}")
     return 0
+
+
+@app.command("verify")
+@verb
+def verify(
+    session: Session,
+    submission: Annotated[str, Argument("File written by 'unshaken board submit'.", "FILE")],
+    model: Annotated[
+        str | None,
+        Option("Model. Default: the one that the file names.", "SPEC", complete=complete_model, read=check_model),
+    ] = None,
+    data: Annotated[
+        str | None,
+        Option("Images. Default: those that the file names.", "SPEC", complete=complete_data, read=check_data),
+    ] = None,
+    share: Annotated[float, Option("Share of the samples to compute again.", "SHARE", SHARE)] = 0.05,
+    seed: Annotated[int | None, Option("Random seed of the draw. Default: a new one.", "S", SEED)] = None,
+    batch_size: BatchSize = "auto",
+    device: Device = "auto",
+    download: Download = False,
+    allow_code: AllowCode = None,
+    json: Json = False,
+) -> int:
+    """Compute a random share of a submission's rows again, and compare them.
+
+    Exit codes: 0 the rows agree, 1 rows differ as those of an honest run cannot, 2 wrong usage or bad input.
+    """
+    from unshaken import api
+
+    done = api.verify_submission(
+        submission, model, data, share=share, seed=seed, batch_size=batch_size, device=device, download=download
+    )
+    if json:
+        print_json(done.to_json())
+        return 0 if done.held else 1
+    heads = ("condition", "rows", "agree", "rounding", "better there", "better here", "verdict")
+    if not session.quiet:
+        rows = [
+            (c.condition, c.rows, c.agree, c.rounding, c.favour, c.against, "held" if c.held else "differs")
+            for c in done.checks
+        ]
+        console().print(table(heads, rows, right=range(1, 6)))
+    for line in done.sentences():
+        print_line(line)
+    return 0 if done.held else 1

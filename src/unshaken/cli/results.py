@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import posixpath
 import re
 import sys
@@ -20,7 +18,7 @@ from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, one_line, print_json, print_line, print_page, table
 from unshaken.cli.verb import verb
 from unshaken.core.options import COMPARE_RECORDS, MARKDOWN, NORM_RECORDS, Argument, Option, OutputFolder, UpdatedFile
-from unshaken.core.texts import cell
+from unshaken.core.texts import csv_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -258,9 +256,7 @@ def query(
     if json:
         print_json([finite(dict(zip(names, row, strict=True))) for row in rows])
     elif as_csv:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([[cell(v) for v in row] for row in [names, *rows]])
-        sys.stdout.write(text.getvalue())
+        sys.stdout.write(csv_text(names, rows))
     else:
         console().print(table(names, rows[:SHOWN]))
         if len(rows) > SHOWN:

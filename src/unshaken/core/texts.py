@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
 
@@ -56,6 +60,21 @@ def cell(value: object) -> object:
         return value
     text = printable(value)
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) or value[:1] in ("\t", "\r") else text
+
+
+def csv_text(names: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table as CSV, each value as `cell` writes it.
+
+    Args:
+        names: of the columns.
+        rows: values in the order of the names.
+
+    >>> csv_text(["id", "note"], [["a", "=1"], ["b", None]]).splitlines()
+    ['id,note', "a,'=1", 'b,']
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([cell(value) for value in row] for row in (names, *rows))
+    return text.getvalue()
 
 
 def first_line(error: BaseException) -> str:

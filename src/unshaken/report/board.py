@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from unshaken.core.errors import RunError
-from unshaken.core.texts import cell as csv_cell
+from unshaken.core.texts import csv_text
 from unshaken.report.gates.kept import KeptGates
 from unshaken.report.matrix import Matrix, MatrixCell, MatrixColumn, MatrixRecord, is_finished, rank_columns
 from unshaken.report.summary import NAME as SUMMARY
@@ -116,11 +114,8 @@ class Board:
 
     def to_csv(self) -> bytes:
         """As `board.csv` holds it: a line a run."""
-        text, rows = io.StringIO(), self.table()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
-        return text.getvalue().encode()
+        rows = self.table()
+        return csv_text(list(rows[0]), (row.values() for row in rows)).encode()
 
 
 def read_board(out: RunDir, sources: Iterable[Source], left_out: Sequence[tuple[str, str]] = ()) -> Board:

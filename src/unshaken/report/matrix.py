@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
-from unshaken.core.texts import cell as csv_cell
+from unshaken.core.texts import csv_text
 from unshaken.measure import Comparison, compare, rank_bounds, simultaneous
 from unshaken.report import cells
 from unshaken.report.cells import Row
@@ -226,11 +224,8 @@ class Matrix:
 
     def to_csv(self) -> bytes:
         """As `matrix.csv` holds it: a line a cell."""
-        text, rows = io.StringIO(), self.table()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
-        return text.getvalue().encode()
+        rows = self.table()
+        return csv_text(list(rows[0]), (row.values() for row in rows)).encode()
 
 
 def _cost(cell: MatrixCell) -> dict[str, Any]:

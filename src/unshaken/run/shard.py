@@ -65,6 +65,8 @@ class Job:
         remake: makes the same job in another process; executors with other processes need it.
         inside: whether it belongs to another run on the same data, whose larger sample judges the unchanged images.
         task: what the model's outputs mean.
+        whole: the job of which this one computes some samples again: methods inspect its first samples, and know its
+            number of samples. None where it is whole itself.
     """
 
     run: RunDir
@@ -81,6 +83,7 @@ class Job:
     remake: Callable[[], Job] | None = field(default=None, repr=False)
     inside: bool = False
     task: Task = CLASSIFICATION
+    whole: Job | None = field(default=None, repr=False)
     _made: dict[Hashable, object] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -125,7 +128,7 @@ class Job:
         Raises:
             DataError: none of the first 64 can be read.
         """
-        return self.once("reference", self._first_samples)
+        return self.once("reference", self._first_samples) if self.whole is None else self.whole.reference()
 
     def _first_samples(self) -> Batch:
         found, numbers = list[Batch](), 0
@@ -232,7 +235,7 @@ def run_shard(
             config.seed,
             logits,
             reference=job.reference,
-            samples=len(config.ids),
+            samples=len((job.whole or job).config.ids),
             journal=lambda condition: Journal(job.run, condition, shard, alive=alive),
             once=job.once,
             resources=job.resources(),

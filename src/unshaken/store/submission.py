@@ -24,6 +24,8 @@ LARGEST = 4 << 30
 """Bytes of all files of a submission together."""
 MOST_FILES = 200_000
 _FILE = re.compile(r"run\.json|ids/[A-Za-z0-9._+-]+|rows/[a-z][a-z_]*/[A-Za-z0-9._+=-]+\.parquet")
+DERIVED = ("embeddings", "map", "slices")
+"""Tables that other commands add to a finished run, of which no figure of a board is made."""
 _WHEN = (1980, 1, 1, 0, 0, 0)
 """The date of every file of the zip, so that the same run always makes the same bytes."""
 
@@ -48,7 +50,7 @@ class Submission(BaseModel):
 
 
 def pack_run(run: RunDir) -> bytes:
-    """A run as a submission: its record and all its rows, without images, pages and logs.
+    """A run as a submission: its record and the rows that it computed, without images, pages, logs and `DERIVED`.
 
     Args:
         run: a whole run that has finished.
@@ -63,7 +65,12 @@ def pack_run(run: RunDir) -> bytes:
         raise RunError(f"{run}: the run has not finished: finish it by its command with --resume")
     run.check_marks()
     names = [CONFIG, *(f"ids/{file}" for file in run.names("ids"))]
-    names += [f"rows/{table}/{file}" for table in run.names("rows") for file in run.names("rows", table)]
+    names += [
+        f"rows/{table}/{file}"
+        for table in run.names("rows")
+        if table not in DERIVED
+        for file in run.names("rows", table)
+    ]
     files = {name: run.read(*name.split("/")) for name in sorted(names) if _FILE.fullmatch(name)}
     record = Submission(
         schema=1, protocol=protocol_of(config).digest, model_name=config.model_name,

@@ -17,6 +17,7 @@ from unshaken.measure.statistics.intervals import (
     bootstrap_means,
     centred_figure,
     clopper_pearson,
+    drawn_share,
     median,
     share,
     stratified_share,
@@ -246,3 +247,26 @@ def test_counts_that_do_not_fit_are_refused(columns, message):
         stratified_share(*columns)
     with pytest.raises(ParameterError, match="level"):
         stratified_share([1], [2], [3], level=1)
+
+
+def test_the_share_of_a_drawn_population_is_covered_whatever_it_is():
+    size, n = 14, 5
+    for true in range(size + 1):
+        chance = [math.comb(true, k) * math.comb(size - true, n - k) / math.comb(size, n) for k in range(n + 1)]
+        figures = [drawn_share(k, n, size, level=0.8) for k in range(n + 1)]
+        inside = [figure.low - 1e-9 <= true / size <= figure.high + 1e-9 for figure in figures]
+        assert sum(p for p, held in zip(chance, inside, strict=True) if held) >= 0.8
+        tails = [(sum(chance[k:]), sum(chance[: k + 1])) for k in range(n + 1)]
+        assert [min(both) > 0.1 for both in tails] == inside  # and no end could lie further in
+
+
+def test_the_share_of_a_drawn_population_has_known_ends():
+    assert drawn_share(3, 7, 7).to_json() == {
+        "value": 3 / 7, "low": 3 / 7, "high": 3 / 7, "n": 7, "interval": "hypergeometric 95%",
+    }  # fmt: skip
+    low, high = clopper_pearson(4, 30)
+    large = drawn_share(4, 30, 10_000_000)
+    assert (large.low, large.high) == (pytest.approx(float(low), abs=1e-6), pytest.approx(float(high), abs=1e-6))
+    for counts in ((-1, 5, 9), (6, 5, 9), (1, 10, 9), (0, 0, 9)):
+        with pytest.raises(ParameterError, match=r"successes must lie in 0\.\.drawn"):
+            drawn_share(*counts)

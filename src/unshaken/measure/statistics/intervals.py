@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -120,6 +121,38 @@ def share(successes: int, n: int, *, level: float = 0.95) -> Figure:
     """
     low, high = clopper_pearson(successes, n, level=level)
     return Figure(successes / n, float(low), float(high), int(n), f"clopper-pearson {percent(level)}")
+
+
+def drawn_share(successes: int, n: int, size: int, *, level: float = 0.95) -> Figure:
+    """The share of successes among `size` samples, of which n were drawn without replacement, with the exact interval.
+
+    The interval holds the numbers M of successes among all under which neither `successes` or more of the n, nor
+    `successes` or fewer, has a hypergeometric probability of `(1 - level)/2` or less. Once all are drawn it has no
+    width; for a large `size` it is Clopper and Pearson's.
+
+    Args:
+        successes: k, 0 to n.
+        n: samples drawn, 1 to `size`.
+        size: all samples.
+        level: coverage, at least this for every number of successes.
+
+    Raises:
+        ParameterError: the counts do not fit one another, or the level is outside (0, 1).
+
+    >>> figure = drawn_share(0, 50, 1000)
+    >>> round(1000 * figure.low), round(1000 * figure.high)
+    (0, 69)
+    """
+    from scipy.stats import hypergeom
+
+    name = f"hypergeometric {percent(level)}"
+    if not (0 <= successes <= n <= size and n >= 1):
+        raise ParameterError(f"{successes} of {n} drawn of {size}: successes must lie in 0..drawn, drawn in 1..all")
+    tail, numbers = (1 - level) / 2, range(successes, size - (n - successes) + 1)
+    first = bisect_right(numbers, tail, key=lambda m: hypergeom.sf(successes - 1, size, m, n))
+    end = bisect_left(numbers, -tail, key=lambda m: -hypergeom.cdf(successes, size, m, n))
+    value = successes / n
+    return Figure(value, min(numbers[first] / size, value), max(numbers[end - 1] / size, value), n, name)
 
 
 def missed_share(n: int, *, level: float = 0.95) -> float:

@@ -6,24 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from unshaken.report import cells, wording
-from unshaken.report.blocks import (
-    Block,
-    Cell,
-    Column,
-    Details,
-    Facts,
-    Heading,
-    Headline,
-    Items,
-    Notice,
-    Page,
-    Prose,
-    Span,
-    Table,
-    TableRow,
-    Text,
-)
+from unshaken.report import blocks, cells, wording
+from unshaken.report.blocks import Block, Span, Text
 from unshaken.report.board import NAME, Board, Entry
 from unshaken.report.drawings import Plot, Plots, Point, Trace
 from unshaken.report.figures import plots
@@ -42,7 +26,7 @@ _WIDE = 1.6
 """How far the axis of parameters goes beyond the smallest and the largest model."""
 
 
-def board_page(board: Board) -> Page:
+def board_page(board: Board) -> blocks.Page:
     """Make the page of a board.
 
     Args:
@@ -53,7 +37,7 @@ def board_page(board: Board) -> Page:
     return compose(TITLE, board, [*sections, _about], FOOTER)
 
 
-def write_board(run: RunDir, board: Board) -> Page:
+def write_board(run: RunDir, board: Board) -> blocks.Page:
     """Write `board.json`, `board.csv`, `index.html` and `index.md`.
 
     Args:
@@ -84,8 +68,8 @@ def _head(board: Board) -> list[Block]:
     if board.left_out:
         head = Span(f"{cells.counted(len(board.left_out), 'source')} left out", "strong")
         name, reason = board.left_out[0]
-        notices.append(Notice((head, ": ", Span(name, "code"), f" ({reason[:200]})"), "left-out"))
-    return [Headline(TITLE, tuple(lead), tuple(notices), brief=True)]
+        notices.append(blocks.Notice((head, ": ", Span(name, "code"), f" ({reason[:200]})"), "left-out"))
+    return [blocks.Headline(TITLE, tuple(lead), tuple(notices), brief=True)]
 
 
 def _models(board: Board) -> list[Block]:
@@ -94,17 +78,23 @@ def _models(board: Board) -> list[Block]:
 
 def _left_out(board: Board) -> list[Block]:
     items: list[Text] = [(Span(name, "code"), f": {reason}") for name, reason in board.left_out]
-    return [Heading("What was left out", "left-out", "Left out"), Items(tuple(items))] if items else []
+    return [blocks.Heading("What was left out", "left-out", "Left out"), blocks.Items(tuple(items))] if items else []
 
 
 def _protocol(column: MatrixColumn, board: Board) -> list[Block]:
     """One protocol: what it is, the figures of its models, their cost, and who is on the front."""
     own = board.of(column)
-    blocks = column_blocks(column, board.matrix)
-    blocks += [Heading("Accuracy and size", level=3)]
+    found = column_blocks(column, board.matrix)
+    found += [blocks.Heading("Accuracy and size", level=3)]
     drawn = _front_plot(column, board)
-    blocks += [Plots((drawn,))] if drawn else [Prose("Fewer than two of these runs know their number of parameters.")]
-    return [*blocks, _cost_table(column, board), Details("Protocol", (Facts(_facts(own)),), own[0].protocol.code)]
+    found += (
+        [Plots((drawn,))] if drawn else [blocks.Prose("Fewer than two of these runs know their number of parameters.")]
+    )
+    return [
+        *found,
+        _cost_table(column, board),
+        blocks.Details("Protocol", (blocks.Facts(_facts(own)),), own[0].protocol.code),
+    ]
 
 
 def _sizes(column: MatrixColumn, board: Board) -> list[tuple[Entry, dict[str, Any], int]]:
@@ -134,15 +124,15 @@ def _front_plot(column: MatrixColumn, board: Board) -> Plot | None:
     return Plot(name, axis, ticks, plots.labelled([trace]), None, f"{name}. {words}", numbered=True)
 
 
-def _cost_table(column: MatrixColumn, board: Board) -> Table:
+def _cost_table(column: MatrixColumn, board: Board) -> blocks.Table:
     """What each run cost, and the size of its model."""
-    ahead, rows, rated = board.front(column), list[TableRow](), [entry for entry, _, _ in _sizes(column, board)]
+    ahead, rows, rated = board.front(column), list[blocks.TableRow](), [entry for entry, _, _ in _sizes(column, board)]
     for entry in [*rated, *(one for one in board.of(column) if one not in rated)]:
         number = f"{rated.index(entry) + 1}. " if entry in rated else ""
         cost, size = entry.cell.summary["cost"], entry.config.parameters
         n = max(1, len(entry.config.ids))
         rows.append((
-            Cell(f"{number}{entry.cell.model}", address=entry.cell.page),
+            blocks.Cell(f"{number}{entry.cell.model}", address=entry.cell.page),
             cells.share(entry.cell.figure(column.figure)),
             f"{size:,}" if size else "",
             wording.number(cost["forwards"] / n),
@@ -153,14 +143,15 @@ def _cost_table(column: MatrixColumn, board: Board) -> Table:
             str(entry.config.provenance.get("unshaken", "")),
         ))  # fmt: skip
     heads = (
-        *cells.columns("model", Column(SHORT[column.figure]), "parameters", "forward", "backward", "time"),
-        Column("front", number=False), Column("from", number=False), Column("unshaken", brief=False, number=False),
+        *cells.columns("model", blocks.Column(SHORT[column.figure]), "parameters", "forward", "backward", "time"),
+        blocks.Column("front", number=False), blocks.Column("from", number=False),
+        blocks.Column("unshaken", brief=False, number=False),
     )  # fmt: skip
     caption = (
         "Number of the model's parameters; forward and backward passes of a sample and time of the whole run on its "
         "own machine; models that no other equals in both figure and size and betters in one."
     )
-    return Table(caption, heads, tuple(rows))
+    return blocks.Table(caption, heads, tuple(rows))
 
 
 def _facts(own: list[Entry]) -> tuple[tuple[str, Text], ...]:
@@ -187,4 +178,4 @@ def _about(board: Board) -> list[Block]:
         "hold together (Tango's interval and McNemar's exact test, corrected by Bonferroni): the chance that any rank "
         "is wrong is 5 % at most. A submission is computed by its sender; its figures here are made from its rows."
     )
-    return [Heading("How to read this board", "how", "How"), Prose(text)]
+    return [blocks.Heading("How to read this board", "how", "How"), blocks.Prose(text)]

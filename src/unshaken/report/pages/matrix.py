@@ -282,9 +282,8 @@ def _about(matrix: Matrix) -> list[Block]:
     text = (
         f"Intervals of {matrix.family} differences hold together (Tango's interval and McNemar's exact test, corrected "
         "by Bonferroni): the chance that any pair is shown to differ which does not, or that any rank is wrong, is 5 % "
-        "at most. Models are ranked by the first of these figures by which some model is right on at least one sample, "
-        f"whether it tells models apart or not: {'; '.join(FIGURES.values())}. The number of differences counts all "
-        "three."
+        f"at most. A column shows the first of these figures in which some model is right on any sample: "
+        f"{'; '.join(FIGURES.values())}. The number of differences counts all three."
     )
     return [
         Heading("How it was found", "how", "How"),
