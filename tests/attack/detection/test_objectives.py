@@ -168,6 +168,15 @@ def test_a_patch_changes_its_own_pixels_alone():
     assert bool((one.value >= SoftF1Loss(batch.boxes)(Answer(logits=soft()(batch.images)))).all())
 
 
+def test_a_patch_over_everything_ascends_the_loss():
+    batch = scene()
+    one = DetectionPatch(size=16, steps=5).attack(Oracle(soft()), batch)[0]
+    clean = SoftF1Loss(batch.boxes)(Answer(logits=soft()(batch.images))).detach()
+    assert bool((one.value > clean + 0.1).all())
+    for place in (0, 1):
+        assert bool((score(one.outputs, place, place) < 0.3).all())
+
+
 def test_an_audit_has_map_under_attack(tmp_path):
     plan = [
         {"method": "object-vanishing", "params": {"steps": 3}, "eps": ["16/255", 0.3]},

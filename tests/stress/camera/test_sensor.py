@@ -39,6 +39,15 @@ def test_each_severity_is_darker():
         assert mean == pytest.approx(to_display(torch.tensor(0.2140 * 2.0**stops)).item(), abs=0.005)
 
 
+@pytest.mark.parametrize(
+    ("method", "value", "stops"), [(Overexposure, 0.1, (1, 1.5, 2, 2.5, 3)), (Underexposure, 0.8, (-2, -3, -4, -5, -6))]
+)
+def test_each_severity_is_a_number_of_stops(method, value, stops):
+    light = to_light(torch.tensor(value)).item()
+    found = [to_light(method().apply(flat(value, 128), s).images).mean().item() / light for s in range(1, 6)]
+    assert found == pytest.approx([2.0**stop for stop in stops], rel=0.06)
+
+
 def test_highlights_are_lost_for_good():
     bright = Batch(torch.tensor([0.6, 0.8, 1.0]).view(1, 1, 1, 3).expand(1, 1, 8, 3).repeat(1, 1, 1, 3), None, ("a",))
     changed = Overexposure().apply(bright, 5).images

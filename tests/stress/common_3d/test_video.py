@@ -75,6 +75,21 @@ def test_an_average_rate_is_met_by_the_same_bytes_each_time():
         assert all(encode(list(noise), "hevc", limits, rate) == video for _ in range(3))
 
 
+def test_severities_of_video_are_those_of_the_documentation():
+    expected = {H265CRF: (24, 26, 32, 39, 41), H265ABR: (2, 4, 8, 16, 32), BitError: (1.6, 3.2, 5.3, 8.0, 16.0)}
+    for method, strengths in expected.items():
+        assert all(method.strengths.of[size] == strengths for size in ("imagenet", "cifar", "tiny"))
+
+
+def test_the_average_rate_is_the_clip_s_over_the_strength_and_the_factor_is_the_strength():
+    noise = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8)
+    source, rng = encode(list(noise), "h264", {"crf": "20"}), SampleRng.of(0, "clip", ["a"])
+    for share in (4, 16):
+        rate = H265ABR().code(source, share, rng).bits_per_second
+        assert rate == pytest.approx(source.bits_per_second / share, rel=0.5)
+    assert H265CRF().code(source, 41, rng) == encode(list(decode(source).values()), "hevc", COARSE)
+
+
 def test_damage_hits_as_many_bytes_as_it_should():
     video = encode(frames(), "h264", {"crf": "10"})
     assert damage(video, 0, np.random.default_rng(0)) == video

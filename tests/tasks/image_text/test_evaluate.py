@@ -1,5 +1,8 @@
 """Rows, figures and run directories; what the figures of a run are by hand."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -124,6 +127,14 @@ def test_the_run_is_read_again_and_not_overwritten(place, report):
         evaluate(CLASSIFIERS, GIVEN, CHANGES, out=place)
     with pytest.raises(RunError, match="no rows"):
         ImageTextReport.read(place.parent)
+
+
+@pytest.mark.parametrize("lost", ["rows", "image_text.json"])
+def test_a_run_that_lacks_its_rows_or_its_record_is_refused(place, report, tmp_path, lost):
+    copy = Path(shutil.copytree(place, tmp_path / "run"))
+    shutil.rmtree(copy / lost) if lost == "rows" else (copy / lost).unlink()
+    with pytest.raises(RunError, match="holds no rows of dilutions"):
+        ImageTextReport.read(copy)
 
 
 def test_lines_of_a_table(report):

@@ -66,6 +66,12 @@ def test_an_empty_document_is_raised_by_the_words_of_the_query():
     assert found.text == "bird"
 
 
+def test_a_word_of_the_query_takes_the_place_of_another_or_goes_before_it():
+    index = BM25().index(["bird singing", "engine burning"])
+    found = {raised_documents(index, {"q": "bird"}, {"q": "engine"}, rounds=1, seed=s)["q"].text for s in range(9)}
+    assert found <= {"bird", "bird engine"}
+
+
 def test_searched_changes_are_conditions_as_others_are():
     changes = Changes(queries=[("swap", 1), ("worst", 1)], documents=[("raise", 2)], position=20)
     report = evaluate({"bm25": BM25()}, RankingTest(collection()), changes=changes, measure="RR@10")
