@@ -7,7 +7,7 @@ import sqlalchemy as sa
 metadata = sa.MetaData()
 
 run = sa.Table(
-    "site_run_3", metadata,  # the number grows when the columns change; a list of an earlier form is then made anew
+    "site_run_4", metadata,  # the number grows when the columns change; a list of an earlier form is then made anew
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("root", sa.Text, nullable=False),
     sa.Column("place", sa.Text, nullable=False, unique=True),
@@ -32,11 +32,16 @@ run = sa.Table(
     sa.Column("bad", sa.Integer, nullable=False),
     sa.Column("gates", sa.String(16), nullable=False),
     sa.Column("figure", sa.Text, nullable=False),
+    sa.Column("classes", sa.String(32), nullable=False),  # digest of their names, or empty
+    sa.Column("work", sa.Text, nullable=False),
+    sa.Column("units", sa.Float(53), nullable=False),
+    sa.Column("seconds", sa.Float(53), nullable=False),
+    sa.Column("passes", sa.Float(53), nullable=False),
     sa.Column("parent", sa.Text, nullable=False),  # place of the run that keeps this one inside, or empty
     sa.Column("search", sa.Text, nullable=False),
-    *(sa.Index(f"site_run_3_{name}", name, "id") for name in ("modified", "name", "clean", "worst", "samples")),
-    sa.Index("site_run_3_data", "data_key"),
-    sa.Index("site_run_3_parent", "parent"),
+    *(sa.Index(f"site_run_4_{name}", name, "id") for name in ("modified", "name", "clean", "worst", "samples")),
+    sa.Index("site_run_4_data", "data_key"),
+    sa.Index("site_run_4_parent", "parent"),
 )  # fmt: skip
 
 tag = sa.Table(

@@ -179,6 +179,7 @@ def _whole(root: str) -> str:
 
 def _row(root: str, found: FoundRun, record: RunRecord) -> dict[str, Any]:
     values = asdict(record)
+    values |= values.pop("cost")
     del values["words"], values["above"]
     for name in ("clean", "worst"):
         values[name] = t.ABSENT if values[name] is None else values[name]

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
 from unshaken.serve.site import _schema as t
+from unshaken.serve.site.cost import Cost, KnownCost
 from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.records import State
 
@@ -201,6 +202,25 @@ def all_specs(index: RunIndex) -> tuple[list[tuple[str, str]], list[tuple[str, s
             for column in (t.run.c.model_spec, t.run.c.data)
         ]
         return sorted(map(tuple, found[0])), sorted(map(tuple, found[1]))
+
+
+def known_pairs(index: RunIndex) -> list[tuple[str, str, str]]:
+    """Models and data that were run together, by SPEC, each with the digest of the model's classes."""
+    c = t.run.c
+    query = sa.select(c.model_spec, c.data, c.classes).distinct().where(
+        index.mine(), c.model_spec != "", c.data != "", c.record == "run.json", c.state == State.FINISHED.value
+    )  # fmt: skip
+    with index.connect() as connection:
+        return sorted((model, data, classes) for model, data, classes in connection.execute(query.limit(5000)))
+
+
+def known_costs(index: RunIndex) -> list[KnownCost]:
+    """The costs of the newest runs that kept theirs."""
+    c = t.run.c
+    query = sa.select(c.model_spec, c.work, c.units, c.seconds, c.passes).where(index.mine(), c.work != "")
+    with index.connect() as connection:
+        rows = connection.execute(query.order_by(c.modified.desc()).limit(2000))
+        return [KnownCost(model, Cost(*cost)) for model, *cost in rows]
 
 
 def _conditions(index: RunIndex, asked: RunFilters) -> list[sa.ColumnElement[bool]]:
