@@ -53,6 +53,32 @@ tag = sa.Table(
 archived = sa.Table("site_archived", metadata, sa.Column("place", sa.Text, primary_key=True))
 """Runs that the list leaves out unless it is asked for them."""
 
+note = sa.Table(
+    "site_note", metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("reader", sa.String(64), nullable=False),
+    sa.Column("changed", sa.Float(53), nullable=False),
+)  # fmt: skip
+
+saved = sa.Table(
+    "site_saved", metadata,
+    sa.Column("name", sa.String(40), primary_key=True),
+    sa.Column("query", sa.Text, nullable=False),
+)  # fmt: skip
+"""Filters of the list under a name, as the query of an address."""
+
+deleted = sa.Table(
+    "site_deleted", metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("root", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("kept", sa.Text, nullable=False),
+    sa.Column("reader", sa.String(64), nullable=False),
+    sa.Column("deleted", sa.Float(53), nullable=False),
+)  # fmt: skip
+
 job = sa.Table(
     "site_job_1", metadata,
     sa.Column("id", sa.String(64), primary_key=True),

@@ -76,12 +76,14 @@ class ListedRun:
         id: its number, by which pages know it.
         values: the columns of `run` by name.
         tags: in order.
+        note: of readers.
         parts: runs that it keeps inside, such as those on abnormal images, by name; the first `MOST_PARTS`.
     """
 
     id: int
     values: dict[str, Any]
     tags: tuple[str, ...] = ()
+    note: str = ""
     parts: tuple[ListedRun, ...] = ()
 
     def __getattr__(self, name: str) -> Any:
@@ -246,11 +248,16 @@ def _conditions(index: RunIndex, asked: RunFilters) -> list[sa.ColumnElement[boo
 def _with_tags(connection: sa.Connection, rows: Any) -> list[ListedRun]:
     places = [row["place"] for row in rows]
     tags: dict[str, list[str]] = {}
+    notes: dict[str, str] = {}
     if places:
+        written = sa.select(t.note.c.place, t.note.c.text).where(t.note.c.place.in_(places))
+        notes = {row.place: row.text for row in connection.execute(written)}
         query = sa.select(t.tag.c.place, t.tag.c.tag).where(t.tag.c.place.in_(places)).order_by(t.tag.c.tag)
         for place, tag in connection.execute(query):
             tags.setdefault(place, []).append(tag)
-    return [ListedRun(row["id"], dict(row), tuple(tags.get(row["place"], ()))) for row in rows]
+    return [
+        ListedRun(row["id"], dict(row), tuple(tags.get(row["place"], ())), notes.get(row["place"], "")) for row in rows
+    ]
 
 
 def _with_parts(connection: sa.Connection, runs: list[ListedRun]) -> list[ListedRun]:
