@@ -7,7 +7,7 @@ import sqlalchemy as sa
 metadata = sa.MetaData()
 
 run = sa.Table(
-    "site_run_3", metadata,  # the number grows when the columns change; a list of an earlier form is then made anew
+    "site_run_4", metadata,  # the number grows when the columns change; a list of an earlier form is then made anew
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("root", sa.Text, nullable=False),
     sa.Column("place", sa.Text, nullable=False, unique=True),
@@ -32,11 +32,16 @@ run = sa.Table(
     sa.Column("bad", sa.Integer, nullable=False),
     sa.Column("gates", sa.String(16), nullable=False),
     sa.Column("figure", sa.Text, nullable=False),
+    sa.Column("classes", sa.String(32), nullable=False),  # digest of their names, or empty
+    sa.Column("work", sa.Text, nullable=False),
+    sa.Column("units", sa.Float(53), nullable=False),
+    sa.Column("seconds", sa.Float(53), nullable=False),
+    sa.Column("passes", sa.Float(53), nullable=False),
     sa.Column("parent", sa.Text, nullable=False),  # place of the run that keeps this one inside, or empty
     sa.Column("search", sa.Text, nullable=False),
-    *(sa.Index(f"site_run_3_{name}", name, "id") for name in ("modified", "name", "clean", "worst", "samples")),
-    sa.Index("site_run_3_data", "data_key"),
-    sa.Index("site_run_3_parent", "parent"),
+    *(sa.Index(f"site_run_4_{name}", name, "id") for name in ("modified", "name", "clean", "worst", "samples")),
+    sa.Index("site_run_4_data", "data_key"),
+    sa.Index("site_run_4_parent", "parent"),
 )  # fmt: skip
 
 tag = sa.Table(
@@ -47,6 +52,32 @@ tag = sa.Table(
 
 archived = sa.Table("site_archived", metadata, sa.Column("place", sa.Text, primary_key=True))
 """Runs that the list leaves out unless it is asked for them."""
+
+note = sa.Table(
+    "site_note", metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("reader", sa.String(64), nullable=False),
+    sa.Column("changed", sa.Float(53), nullable=False),
+)  # fmt: skip
+
+saved = sa.Table(
+    "site_saved", metadata,
+    sa.Column("name", sa.String(40), primary_key=True),
+    sa.Column("query", sa.Text, nullable=False),
+)  # fmt: skip
+"""Filters of the list under a name, as the query of an address."""
+
+deleted = sa.Table(
+    "site_deleted", metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("root", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("kept", sa.Text, nullable=False),
+    sa.Column("reader", sa.String(64), nullable=False),
+    sa.Column("deleted", sa.Float(53), nullable=False),
+)  # fmt: skip
 
 job = sa.Table(
     "site_job_1", metadata,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ TOGETHER = 200
 """Runs that are entered in one transaction, so that a list grows while it is read."""
 LONGEST_TAG = 40
 MOST_TAGS = 20
+LONGEST_NOTE = 2000
+MOST_SAVED = 50
+"""Filters of the list that are kept under a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,7 @@ class RunIndex:
         Raises:
             ParameterError: it is no tag, or the run has too many.
         """
-        tag = " ".join(tag.split())
-        if not tag or len(tag) > LONGEST_TAG or not tag.isprintable():
-            raise ParameterError(f"a tag has 1 to {LONGEST_TAG} printable characters")
+        tag = _label(tag, "a tag")
         with self._database.writing() as connection:
             there = list(connection.execute(sa.select(t.tag.c.tag).where(t.tag.c.place == place)).scalars())
             if tag in there:
@@ -111,6 +113,52 @@ class RunIndex:
         """Take a tag off a run, if it has it."""
         with self._database.writing() as connection:
             connection.execute(t.tag.delete().where(t.tag.c.place == place, t.tag.c.tag == tag))
+
+    def write_note(self, place: str, text: str, reader: str) -> None:
+        """Put a note on a run in the place of the one before; an empty one takes it off.
+
+        Args:
+            place: of the run.
+            text: at most `LONGEST_NOTE` characters.
+            reader: who writes it.
+
+        Raises:
+            ParameterError: it is too long.
+        """
+        text = text.replace("\r\n", "\n").strip()
+        if len(text) > LONGEST_NOTE:
+            raise ParameterError(f"a note has at most {LONGEST_NOTE:,} characters; this one has {len(text):,}")
+        with self._database.writing() as connection:
+            connection.execute(t.note.delete().where(t.note.c.place == place))
+            if text:
+                values = {"place": place, "text": text, "reader": reader, "changed": time.time()}
+                connection.execute(t.note.insert().values(values))
+
+    def save_filters(self, name: str, query: str) -> None:
+        """Keep filters of the list under a name, in the place of those that had it; an empty query forgets them.
+
+        Args:
+            name: 1 to 40 printable characters.
+            query: of the address of the list.
+
+        Raises:
+            ParameterError: it is no name, or too many are kept.
+        """
+        name = _label(name, "the name of a filter")
+        c = t.saved.c.name
+        with self._database.writing() as connection:
+            connection.execute(t.saved.delete().where(c == name))
+            if query and connection.execute(sa.select(sa.func.count(c))).scalar_one() >= MOST_SAVED:
+                raise ParameterError(f"{MOST_SAVED} filters are kept already: remove one first")
+            if query:
+                connection.execute(t.saved.insert().values(name=name, query=query))
+
+    def saved_filters(self) -> list[tuple[str, str]]:
+        """The names of kept filters, each with its query."""
+        with self._database.reading() as connection:
+            return sorted(
+                (name, query) for name, query in connection.execute(sa.select(t.saved.c.name, t.saved.c.query))
+            )
 
     def archive(self, place: str, *, archived: bool) -> None:
         """Put a run into the archive, or take it out; its directory stays as it is."""
@@ -163,6 +211,13 @@ class RunIndex:
                 connection.execute(t.run.insert(), new)
 
 
+def _label(text: str, what: str) -> str:
+    found = " ".join(text.split())
+    if not found or len(found) > LONGEST_TAG or not found.isprintable():
+        raise ParameterError(f"{what} has 1 to {LONGEST_TAG} printable characters")
+    return found
+
+
 def _is_storable(place: str) -> bool:
     """Whether a database takes a path."""
     try:
@@ -179,6 +234,7 @@ def _whole(root: str) -> str:
 
 def _row(root: str, found: FoundRun, record: RunRecord) -> dict[str, Any]:
     values = asdict(record)
+    values |= values.pop("cost")
     del values["words"], values["above"]
     for name in ("clean", "worst"):
         values[name] = t.ABSENT if values[name] is None else values[name]

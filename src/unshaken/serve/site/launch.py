@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,14 +12,17 @@ from unshaken.attack.engine.ball import ALL_NORMS as ALL_NORMS
 from unshaken.core.consent import refuse_code
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.core.numbers import LARGEST_SEED, parse_number, parse_whole, shorten
-from unshaken.core.registry import Method, find_method, list_methods, parse_method
+from unshaken.core.registry import Method, find_method, list_methods, method_text, parse_method
 from unshaken.core.values import split_items, text_of
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.models.networks.architectures import SMALL
 from unshaken.run.plan import PLANS
+from unshaken.serve.site.cost import describe_work
 
 MOST_EPOCHS = 10_000
 """Epochs of a training that is started here."""
+EPOCHS = 10
+"""Epochs of a training that does not say."""
 MOST_SAMPLES = 1_000_000
 """Samples that a run started here may have."""
 
@@ -61,11 +65,21 @@ class Specs:
         models: SPECs.
         data: SPECs.
         tasks: those of listed runs that a SPEC was used for; of a SPEC that is not there nothing is known.
+        refused: SPECs of code of listed runs, which was not allowed.
+        pairs: models and data that were run together, with the digest of the model's classes; empty where it has none.
     """
 
     models: tuple[str, ...]
     data: tuple[str, ...]
     tasks: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str, str], ...] = ()
+
+    def fitting_data(self, model: str) -> tuple[str, ...]:
+        """The data that a model, or another one of the same classes, was run on."""
+        classes = {found for name, _, found in self.pairs if name == model and found}
+        fits = {data for name, data, found in self.pairs if name == model or found in classes}
+        return tuple(data for data in self.data if data in fits)
 
     def check_pair(self, model: str, data: str) -> None:
         """Refuse a model and data that are known to be of different tasks.
@@ -82,20 +96,37 @@ class Specs:
 
 
 def allowed_specs(
-    listed: tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]], allow: Sequence[str] = ()
-) -> Specs:
+    listed: tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]], allow: Sequence[str] = (),
+    pairs: Sequence[tuple[str, str, str]] = (),
+) -> Specs:  # fmt: skip
     """The SPECs of listed runs and those that the operator allowed; code only where it was allowed.
 
     Args:
         listed: SPECs of models, and of data, each with a task.
         allow: SPECs of either kind.
+        pairs: of listed runs; see `Specs`.
     """
     tasks: dict[str, set[str]] = {spec: {"classification"} for spec in ("demo", *SMALL)}
     for spec, task in (one for specs in listed for one in specs):
         tasks.setdefault(spec, set()).add(task)
     kept = [{spec for spec, _ in specs if not _names_code(spec)} for specs in listed]
     models, data = (tuple(sorted(specs | {*allow, "demo"})) for specs in kept)
-    return Specs(models, data, {spec: frozenset(found) for spec, found in tasks.items()})
+    code = sorted({spec for specs in listed for spec, _ in specs if _names_code(spec)} - {*allow})
+    return Specs(models, data, {spec: frozenset(found) for spec, found in tasks.items()}, tuple(code), tuple(pairs))
+
+
+def allow_command(spec: str, roots: Sequence[str], allow: Sequence[str]) -> str:
+    """The command that starts a server which allows a SPEC, for a shell.
+
+    Args:
+        spec: to allow.
+        roots: folders of runs.
+        allow: SPECs that are allowed already.
+
+    >>> allow_command("py:net.py:make", ["runs"], ["timm:resnet18"])
+    'unshaken serve runs --allow-spec timm:resnet18 --allow-spec py:net.py:make'
+    """
+    return shlex.join(["unshaken", "serve", *roots, *(w for one in (*allow, spec) for w in ("--allow-spec", one))])
 
 
 def methods_of(verb: Verb) -> list[Method]:
@@ -165,6 +196,22 @@ def arguments_of(fields: Mapping[str, str], specs: Specs) -> tuple[str, list[str
         elif epochs:
             found.append(f"--epochs={parse_whole(epochs, least=1, most=MOST_EPOCHS)}")
     return f"{verb} {what}: {model} on {data}", [verb.value, *found]
+
+
+def work_of(arguments: Sequence[str]) -> tuple[str, str, float]:
+    """What a run does, its model, and how much of it: images, or images times epochs; see `unshaken.serve.site.cost`.
+
+    Args:
+        arguments: as `arguments_of` made them.
+    """
+    given = dict(one.removeprefix("--").split("=", 1) for one in arguments[1:])
+    verb, limit = arguments[0], float(given["limit"])
+    if verb == Verb.AUDIT:
+        return f"audit {describe_work(given['plan'])}", given["model"], limit
+    method = parse_method(given["method"], verb)
+    if verb == Verb.HARDEN:
+        return f"harden {describe_work(method_text(method))}", given["model"], limit * int(given.get("epochs", EPOCHS))
+    return f"{verb} {describe_work(method.info.name, method.model_dump(mode='json'))}", given["model"], limit
 
 
 def check_allowed(arguments: Sequence[str], specs: Specs) -> None:

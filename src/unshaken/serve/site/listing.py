@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
 from unshaken.serve.site import _schema as t
+from unshaken.serve.site.cost import Cost, KnownCost
 from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.records import State
 
@@ -75,12 +76,14 @@ class ListedRun:
         id: its number, by which pages know it.
         values: the columns of `run` by name.
         tags: in order.
+        note: of readers.
         parts: runs that it keeps inside, such as those on abnormal images, by name; the first `MOST_PARTS`.
     """
 
     id: int
     values: dict[str, Any]
     tags: tuple[str, ...] = ()
+    note: str = ""
     parts: tuple[ListedRun, ...] = ()
 
     def __getattr__(self, name: str) -> Any:
@@ -203,6 +206,25 @@ def all_specs(index: RunIndex) -> tuple[list[tuple[str, str]], list[tuple[str, s
         return sorted(map(tuple, found[0])), sorted(map(tuple, found[1]))
 
 
+def known_pairs(index: RunIndex) -> list[tuple[str, str, str]]:
+    """Models and data that were run together, by SPEC, each with the digest of the model's classes."""
+    c = t.run.c
+    query = sa.select(c.model_spec, c.data, c.classes).distinct().where(
+        index.mine(), c.model_spec != "", c.data != "", c.record == "run.json", c.state == State.FINISHED.value
+    )  # fmt: skip
+    with index.connect() as connection:
+        return sorted((model, data, classes) for model, data, classes in connection.execute(query.limit(5000)))
+
+
+def known_costs(index: RunIndex) -> list[KnownCost]:
+    """The costs of the newest runs that kept theirs."""
+    c = t.run.c
+    query = sa.select(c.model_spec, c.work, c.units, c.seconds, c.passes).where(index.mine(), c.work != "")
+    with index.connect() as connection:
+        rows = connection.execute(query.order_by(c.modified.desc()).limit(2000))
+        return [KnownCost(model, Cost(*cost)) for model, *cost in rows]
+
+
 def _conditions(index: RunIndex, asked: RunFilters) -> list[sa.ColumnElement[bool]]:
     fits = [index.mine(), t.run.c.state != State.PART.value]
     for word in asked.search.casefold().split()[:10]:
@@ -226,11 +248,16 @@ def _conditions(index: RunIndex, asked: RunFilters) -> list[sa.ColumnElement[boo
 def _with_tags(connection: sa.Connection, rows: Any) -> list[ListedRun]:
     places = [row["place"] for row in rows]
     tags: dict[str, list[str]] = {}
+    notes: dict[str, str] = {}
     if places:
+        written = sa.select(t.note.c.place, t.note.c.text).where(t.note.c.place.in_(places))
+        notes = {row.place: row.text for row in connection.execute(written)}
         query = sa.select(t.tag.c.place, t.tag.c.tag).where(t.tag.c.place.in_(places)).order_by(t.tag.c.tag)
         for place, tag in connection.execute(query):
             tags.setdefault(place, []).append(tag)
-    return [ListedRun(row["id"], dict(row), tuple(tags.get(row["place"], ()))) for row in rows]
+    return [
+        ListedRun(row["id"], dict(row), tuple(tags.get(row["place"], ())), notes.get(row["place"], "")) for row in rows
+    ]
 
 
 def _with_parts(connection: sa.Connection, runs: list[ListedRun]) -> list[ListedRun]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,6 +14,7 @@ from unshaken.core.documents import validate
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.texts import first_line, printable
 from unshaken.report.gates.kept import read_gates
+from unshaken.serve.site.cost import NO_COST, Cost, describe_work, read_cost
 from unshaken.serve.site.figure import own_figure
 from unshaken.store.run_dir import RunDir
 from unshaken.store.sample_ids import IdRecord
@@ -54,6 +56,7 @@ class _Method(_Lenient):
 class _Step(_Lenient):
     method: str = ""
     conditions: list[str] = Field(default_factory=list)
+    parameters: dict[str, Any] = Field(default_factory=dict)
 
 
 class _Config(_Lenient):
@@ -63,6 +66,7 @@ class _Config(_Lenient):
     data_fingerprint: str = ""
     plan_name: str = ""
     task: str = "classification"
+    classes: list[str] = Field(default_factory=list)
     seed: int = 0
     ids: list[str] | IdRecord = Field(default_factory=list)
     methods: dict[str, _Method] = Field(default_factory=dict)
@@ -104,6 +108,8 @@ class RunRecord:
         bad: samples that could not be used.
         gates: their verdict, `held`, `failed`, `undecided` or `none`; see `unshaken.report.gates.kept`.
         figure: the one that its kind is made for; see `unshaken.serve.site.figure`.
+        classes: digest of the names of the model's classes; empty without any.
+        cost: what it took, of a finished run.
         above: folders up to the run that keeps this one inside; 0 for a run of its own.
     """
 
@@ -124,6 +130,8 @@ class RunRecord:
     bad: int = 0
     gates: str = "none"
     figure: str = ""
+    classes: str = ""
+    cost: Cost = NO_COST
     above: int = 0
     words: tuple[str, ...] = field(default=(), repr=False)
 
@@ -176,9 +184,38 @@ def _read_run(run: RunDir) -> RunRecord:
         bad=len(summary.bad_samples),
         gates=read_gates(run).verdict,
         figure=own_figure(kind, held) if isinstance(held, dict) else "",
+        classes=_digest(config.classes),
+        cost=_cost(kind, config, held) if summary.complete else NO_COST,
         above=above,
         words=tuple(clip(name) for name in [*config.methods][:50]),
     )
+
+
+def _cost(kind: str, config: _Config, summary: Any) -> Cost:
+    """The cost of an evaluation: an image, and of one method an image under a condition."""
+    samples = config.ids.count if isinstance(config.ids, IdRecord) else len(config.ids)
+    if kind == "audit":
+        return read_cost(summary, f"audit {describe_work(clip(config.plan_name))}", samples)
+    if len(config.steps) != 1:
+        return NO_COST
+    step = config.steps[0]
+    work = f"{kind} {describe_work(clip(step.method), step.parameters)}"
+    return read_cost(summary, work, samples * max(1, len(step.conditions)))
+
+
+def _cost_of_training(record: dict[str, Any]) -> Cost:
+    """The cost of a training: an image and epoch."""
+    result, images, recipes = (record.get(name) for name in ("result", "images", "recipes"))
+    usable = images.get("usable") if isinstance(images, dict) else None
+    epochs = result.get("epochs") if isinstance(result, dict) else None
+    if not isinstance(usable, int) or not isinstance(epochs, int) or not isinstance(recipes, list):
+        return NO_COST
+    return read_cost(result, f"harden {describe_work(clip('+'.join(map(str, recipes))))}", usable * epochs)
+
+
+def _digest(names: list[str]) -> str:
+    """A text that is the same for the same names in the same order; empty for none."""
+    return hashlib.blake2b("\n".join(names).encode("utf-8", "replace"), digest_size=12).hexdigest() if names else ""
 
 
 def _levels_up(run: RunDir) -> int:
@@ -224,6 +261,7 @@ def _read_other(run: RunDir, name: str) -> RunRecord:
         data=_spec(text("data")),
         plan=text("slug", "recipe", "method", "kind"),
         figure=own_figure(KINDS[name], found),
+        cost=_cost_of_training(found) if name == "harden.json" and done else NO_COST,
     )
 
 

@@ -14,24 +14,28 @@ from starlette.concurrency import run_in_threadpool
 
 from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.registry import find_method
-from unshaken.report.wording import percent, span
+from unshaken.report.cells import counted
+from unshaken.report.wording import percent, seconds, span
 from unshaken.run.plan import PLANS
 from unshaken.serve.access import Reader, Sent, Session
 from unshaken.serve.pages import answer
+from unshaken.serve.site.cost import estimate_time
 from unshaken.serve.site.job import Job
 from unshaken.serve.site.jobs import Jobs
 from unshaken.serve.site.launch import (
     ALL_NORMS,
     Specs,
     Verb,
+    allow_command,
     allowed_specs,
     arguments_of,
     check_allowed,
     choices_of,
     methods_of,
     models_of,
+    work_of,
 )
-from unshaken.serve.site.listing import all_specs
+from unshaken.serve.site.listing import all_specs, known_costs, known_pairs
 from unshaken.serve.site.pages.context import Field, Here, show_duration, show_time
 from unshaken.serve.site.state import Site
 
@@ -70,9 +74,23 @@ def show(jobs: InJobs, session: Reader) -> Response:
 
 
 @router.get("/new")
-def form(site: Here, jobs: InJobs, session: Reader, verb: Field = "audit", method: Field = "") -> Response:
+def form(
+    site: Here, jobs: InJobs, session: Reader, verb: Field = "audit", method: Field = "", model: Field = "",
+    data: Field = "",
+) -> Response:  # fmt: skip
     """The form that starts a run: of an audit, or of one method with its parameters."""
-    return _form(site, session, {"verb": verb, "method": method})
+    return _form(site, session, {"verb": verb, "method": method, "model": model, "data": data})
+
+
+@router.post("/check")
+def check(site: Here, jobs: InJobs, session: Reader, sent: Sent) -> Response:
+    """The form as it was sent, with the time that the run will take and the data that fit its model."""
+    fields = {name: sent.one(name, "") for name in sent.fields if name != "form"}
+    try:
+        arguments_of(fields, _specs(site))
+    except ParameterError as error:
+        return _form(site, session, fields, trouble=f"{error}.")
+    return _form(site, session, fields)
 
 
 @router.post("")
@@ -188,7 +206,27 @@ def _figures(site: Site, job: Job) -> dict[str, Any]:
 
 
 def _specs(site: Site) -> Specs:
-    return allowed_specs(all_specs(site.index), site.allow)
+    return allowed_specs(all_specs(site.index), site.allow, known_pairs(site.index))
+
+
+def _estimate(site: Site, fields: dict[str, str], specs: Specs) -> str:
+    """How long the run of a form will take, in words; empty where the form is not complete."""
+    try:
+        work, model, units = work_of(arguments_of(fields, specs)[1])
+    except ParameterError:
+        return ""
+    found = estimate_time(known_costs(site.index), work, model, units)
+    if found is None:
+        return "no run like it yet."
+    ends = "" if found.low == found.high else f" ({seconds(found.low)} to {seconds(found.high)})"
+    like = f"{counted(found.runs, 'run')} like it"
+    if not found.own:
+        like = f"{counted(found.runs, 'run')} of this kind with other models, at the speed of other runs of this model"
+    unit = "image and epoch" if fields["verb"] == Verb.HARDEN else "image"
+    return (
+        f"about {seconds(found.value)}{ends}, by {like}: {found.passes:,.3g} passes and {seconds(found.seconds)} "
+        f"an {unit}, on the machines of these runs."
+    )
 
 
 def _form(site: Site, session: Session, fields: dict[str, str], trouble: str = "") -> Response:
@@ -202,6 +240,13 @@ def _form(site: Site, session: Session, fields: dict[str, str], trouble: str = "
         except ParameterError as error:
             trouble = trouble or f"{error}."
     specs = _specs(site)
+    models, given_data = models_of(verb, specs), fields.get("data")
+    filled = {"verb": verb.value, "model": models[0] if verb is Verb.HARDEN else "demo", "data": "demo", "seed": "0"}
+    filled |= {"limit": "2000" if verb is Verb.HARDEN else "200", "plan": next(iter(PLANS))}
+    fields = filled | {name: value for name, value in fields.items() if value}
+    fitting = specs.fitting_data(fields["model"])
+    if not given_data and fitting and fields["data"] not in fitting:
+        fields["data"] = fitting[0]
     return answer(
         "site/new_job",
         status=400 if trouble else 200,
@@ -215,7 +260,10 @@ def _form(site: Site, session: Session, fields: dict[str, str], trouble: str = "
         choices=choices,
         plans=list(PLANS),
         norms=[n for n in ALL_NORMS if not chosen or not chosen.norms or n in chosen.norms],
-        models=models_of(verb, specs),
+        models=models,
         specs=specs,
+        fitting=fitting,
+        estimate=_estimate(site, fields, specs),
+        refused=[(spec, allow_command(spec, site.index.roots, site.allow)) for spec in specs.refused],
         given=lambda name, otherwise="": fields.get(name) or otherwise,
     )

@@ -6,15 +6,16 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.part import CLEAN
 from unshaken.report.blocks import Block, Prose
 from unshaken.report.render.html import render_blocks
 from unshaken.report.wording import percent
-from unshaken.serve.access import Sent
+from unshaken.serve.access import Reader, Sent
 from unshaken.serve.pages import answer_blocks
+from unshaken.serve.site.bin import delete_run
 from unshaken.serve.site.listing import comparable, is_archived
 from unshaken.serve.site.pages.context import InRun, RunContext, show_time
 from unshaken.serve.site.state import has_reviews, holds_file
@@ -98,6 +99,26 @@ def archive(here: InRun, sent: Sent) -> Response:
     """Put the run into the archive, or take it out."""
     here.site.index.archive(here.listed.place, archived=sent.one("archived") == "yes")
     return here.go()
+
+
+@router.post("/note")
+def write_note(here: InRun, sent: Sent, session: Reader) -> Response:
+    """Write a note on the run, or take it off."""
+    try:
+        here.site.index.write_note(here.listed.place, sent.one("note", ""), session.reader)
+    except ParameterError as error:
+        raise HTTPException(400, f"{error}.") from None
+    return here.go()
+
+
+@router.post("/delete")
+def delete(here: InRun, sent: Sent, session: Reader) -> Response:
+    """Move the run into the bin."""
+    try:
+        delete_run(here.site.index, here.listed, session.reader)
+    except UnshakenError as error:
+        raise HTTPException(409, f"{error}.") from None
+    return RedirectResponse("/bin", 303)
 
 
 def _reviews(here: RunContext) -> list[tuple[str, str]]:

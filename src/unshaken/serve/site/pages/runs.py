@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, HTTPException, Path, Query
 from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
 
@@ -16,6 +16,7 @@ from unshaken.report.blocks import Prose
 from unshaken.report.cells import counted
 from unshaken.serve.access import Reader, Sent
 from unshaken.serve.pages import answer, answer_blocks
+from unshaken.serve.site.bin import FOLDER, deleted_runs, restore_run
 from unshaken.serve.site.listing import ListedRun, Order, RunFilters, RunPage, all_tags, comparable, list_runs
 from unshaken.serve.site.pages.context import (
     LARGEST,
@@ -30,6 +31,8 @@ from unshaken.serve.site.records import State
 from unshaken.store.run_dir import RunDir
 
 router = APIRouter()
+KEPT = ("search", "kind", "state", "tag", "order", "archived")
+"""Fields of the list that are kept as a filter."""
 
 
 @router.get("/runs")
@@ -64,6 +67,8 @@ def show(
         page=page,
         comparable=comparable(site.index, page.runs),
         first=first,
+        saved=site.index.saved_filters(),
+        kept=KEPT,
         kinds=kinds_of(),
         states=[one.value for one in State if one is not State.PART],
         tags=all_tags(site.index),
@@ -82,6 +87,35 @@ def show(
 def refresh(site: Here, sent: Sent) -> Response:
     """Look at the directories now."""
     site.index.refresh()
+    return RedirectResponse("/runs", 303)
+
+
+@router.post("/runs/filters")
+def save_filters(site: Here, sent: Sent) -> Response:
+    """Keep filters of the list under a name, or forget them."""
+    query = {name: sent.one(name, "")[:300] for name in KEPT}
+    try:
+        site.index.save_filters(sent.one("name", ""), "" if sent.one("remove", "") else address_of("runs", **query))
+    except ParameterError as error:
+        raise HTTPException(400, f"{error}.") from None
+    return RedirectResponse(address_of("runs", **query), 303)
+
+
+@router.get("/bin")
+def show_bin(site: Here, session: Reader) -> Response:
+    """The runs that were deleted."""
+    runs = deleted_runs(site.index)
+    folders = [f"{root}/{FOLDER}" for root in site.index.roots if "://" not in root]
+    return answer("site/bin", title="Bin", session=session, runs=runs, folders=folders, site=site, time=show_time)
+
+
+@router.post("/bin/{id}/restore")
+def restore(site: Here, sent: Sent, id: Annotated[str, Path(max_length=40)]) -> Response:
+    """Move a run from the bin to where it was."""
+    try:
+        restore_run(site.index, id)
+    except UnshakenError as error:
+        raise HTTPException(409, f"{error}.") from None
     return RedirectResponse("/runs", 303)
 
 
