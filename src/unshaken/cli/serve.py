@@ -178,6 +178,16 @@ def serve(
         str | None,
         Option("Labelled images, not seen in training, to calibrate the probabilities on.", "SPEC", panel=PANEL),
     ] = None,
+    coverage: Annotated[
+        float | None,
+        Option(
+            "Minimum share of prediction sets that hold the true class; half of the images of --calibrate set the "
+            "threshold. Default: no sets.",
+            "SHARE",
+            SHARE,
+            panel=PANEL,
+        ),
+    ] = None,
     history: Annotated[
         str | None,
         OutputFolder(
@@ -231,12 +241,14 @@ def serve(
     of_score: dict[str, object] = {
         "--detectors": detectors,
         "--calibrate": calibrate,
+        "--coverage": coverage,
         "--history": history,
         "--max-batch": max_batch,
     }
     of_score |= {"--queue": queue, "--rate-limit": rate_limit, "--device": device, **of_detectors, **of_history}
     check_together("--score", score, "name the model", of_score)
     check_together("--detectors", detectors, "name their folder", of_detectors)
+    check_together("--calibrate", calibrate, "name labelled images", {"--coverage": coverage})
     check_together("--history", history, "name its folder", of_history)
     names = split_names(readers)
     for directory in directories or ():
@@ -261,6 +273,7 @@ def serve(
         more.append(
             open_score_part(
                 score, detectors=detectors, accept=0.95 if accept is None else accept, calibrate_on=calibrate,
+                coverage=coverage,
                 history=history, window=window or 1000, max_batch=max_batch, limits=limits, device=device or "auto",
                 download=download,
             )
