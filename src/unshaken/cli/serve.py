@@ -124,6 +124,16 @@ CalibrationData = Annotated[
     str | None,
     Option("Labelled images, not seen in training, to calibrate the probabilities on.", "SPEC", panel=PANEL),
 ]
+Coverage = Annotated[
+    float | None,
+    Option(
+        "Minimum share of prediction sets that hold the true class; half of the images of --calibrate set the "
+        "threshold. Default: no sets.",
+        "SHARE",
+        SHARE,
+        panel=PANEL,
+    ),
+]
 History = Annotated[
     str | None,
     OutputFolder(
@@ -227,6 +237,7 @@ def serve(
     detectors: ScoreDetectors = None,
     accept: MinAccepted = None,
     calibrate: CalibrationData = None,
+    coverage: Coverage = None,
     history: History = None,
     window: Window = None,
     max_batch: MaxBatch = None,
@@ -248,6 +259,7 @@ def serve(
     }  # fmt: skip
     check_together("--score", score, "name the model", of_score)
     check_together("--detectors", detectors, "name their folder", of_detectors)
+    check_together("--calibrate", calibrate, "name labelled images", {"--coverage": coverage})
     check_together("--history", history, "name its folder", of_history)
     names = split_names(readers)
     for directory in directories or ():
@@ -272,6 +284,7 @@ def serve(
         more.append(
             open_score_part(
                 score, detectors=detectors, accept=0.95 if accept is None else accept, calibrate_on=calibrate,
+                coverage=coverage,
                 history=history, window=window or 1000, max_batch=max_batch, limits=limits, device=device or "auto",
                 download=download,
             )

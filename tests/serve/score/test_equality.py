@@ -18,6 +18,7 @@ from tests.serve.score.conftest import as_json, dyadic, noise, png
 from unshaken.certify.smoothing.smoothing import Smoothing
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import predict
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.data.arrays import InMemory
 from unshaken.data.load import load_data
@@ -193,3 +194,35 @@ def test_probabilities_are_calibrated_on_the_data_given(open_client, model):
     wanted = (model(dyadic(1, 15)).double() / calibration.temperature).softmax(1).max().item()
     assert answer["confidence"] == pytest.approx(wanted)
     assert "accepted" not in answer  # there are no detectors
+
+
+def test_prediction_sets_hold_the_promised_share(open_client, model):
+    images = (dyadic(2000, 16) * 255).round().to(torch.uint8)
+    values = model(images.float() / 255).double()
+    labels = torch.multinomial((values / 8).softmax(1), 1, generator=torch.Generator().manual_seed(1))[:, 0]
+    found = calibrate(model, InMemory(images[:1000], labels[:1000]), limit=250, coverage=0.9)
+    assert found.sets is not None
+    assert (found.samples, found.sets.n, found.sets.k) == (500, 500, 451)  # ceil(501 * 0.9)
+    scores = 1 - (values[:1000] / found.temperature).softmax(1)[torch.arange(1000), labels[:1000]]
+    below = int((scores <= found.sets.value).sum())
+    assert 820 < below < 980  # 451 of one half, and of the other half a binomial share
+    share = found.in_sets(found.probabilities(values[1000:])).gather(1, labels[1000:, None]).double().mean()
+    assert 0.85 < share < 0.95  # 0.9 with a deviation of 0.016 over both draws
+    new = dyadic(6, 17)
+    client = open_client(Scorer(model, calibration=found))
+    for answer, row in zip(send(client, new), model(new).double(), strict=True):
+        p = (row / found.temperature).softmax(0)
+        wanted = [k for k in p.argsort(descending=True).tolist() if 1 - p[k] <= found.sets.value]
+        assert [one["class"] for one in answer["prediction_set"]] == wanted
+    promise = client.get("/v1/model").json()["prediction_sets"]
+    assert "holds its class with probability 0.9 or more, over all calibrations of 500 images" in promise
+
+
+def test_too_few_images_for_a_coverage(model):
+    images, labels = (dyadic(60, 14) * 255).round().to(torch.uint8), torch.arange(60) % 3
+    with pytest.raises(DataError, match=r"30 labelled samples in a half: a coverage of 0\.99 needs 99"):
+        calibrate(model, InMemory(images, labels), coverage=0.99)
+    with pytest.raises(DataError, match="15 labelled samples in a half: probabilities"):
+        calibrate(model, InMemory(images[:30], labels[:30]), coverage=0.9)
+    with pytest.raises(ParameterError, match=r"coverage=1 must lie inside \(0, 1\)"):
+        calibrate(model, InMemory(images, labels), coverage=1)

@@ -44,6 +44,7 @@ def open_score_part(
     detectors: str | Path | None = None,
     accept: float = 0.95,
     calibrate_on: str | None = None,
+    coverage: float | None = None,
     history: str | Path | None = None,
     window: int = 1000,
     max_batch: int | None = None,
@@ -58,6 +59,8 @@ def open_score_part(
         detectors: folder of detectors that were fitted on it; None for none.
         accept: share of normal images that the detectors accept at least, each alone and all together.
         calibrate_on: SPEC of labelled data to calibrate the probabilities on; None for a temperature of 1.
+        coverage: promised share of prediction sets that hold the label, for which half of that data is kept; None for
+            no sets.
         history: run directory of windows; None for none.
         window: images of one.
         max_batch: images in one pass at most; None for a number by their size.
@@ -76,7 +79,7 @@ def open_score_part(
     found = None if detectors is None else DetectorSet.load(detectors, classifier)
     calibration = None
     if calibrate_on is not None:
-        calibration = calibrate(classifier, as_dataset(calibrate_on, download=download))
+        calibration = calibrate(classifier, as_dataset(calibrate_on, download=download), coverage=coverage)
     scorer = Scorer(classifier, found, accept=accept, calibration=calibration, most=max_batch)
     stored = None if history is None else History(RunDir(history), scorer, images=window)
     return score_part(scorer, limits=limits, history=stored)

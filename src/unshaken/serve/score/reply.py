@@ -31,6 +31,7 @@ def reply(scorer: Scorer, samples: Samples, answers: Answers, options: ScoreOpti
         "model": scorer.model.name,
         "false_alarms": false_alarms(scorer),
         "temperature": scorer.calibration.temperature,
+        "coverage": None if scorer.calibration.sets is None else scorer.calibration.sets.accept,
         "answers": found,
     }
 
@@ -46,6 +47,7 @@ def describe_model(scorer: Scorer, limits: Limits) -> dict[str, Any]:
         "temperature": calibration.temperature,
         "calibrated_on": calibration.data,
         "calibration_samples": calibration.samples,
+        "prediction_sets": _promise_of_sets(scorer),
         "detectors": {label: found.guarantee for label, found in scorer.own.items()},
         "false_alarms": false_alarms(scorer),
         "limits": asdict(limits),
@@ -57,6 +59,17 @@ def false_alarms(scorer: Scorer) -> float | None:
     return round(1 - scorer.accept, 12) if scorer.own else None
 
 
+def _promise_of_sets(scorer: Scorer) -> str | None:
+    """What the prediction sets promise, in one sentence; None without sets."""
+    sets = scorer.calibration.sets
+    if sets is None:
+        return None
+    return (
+        f"the set of a new image from the source of {scorer.calibration.data!r} holds its class with probability "
+        f"{sets.accept:g} or more, over all calibrations of {sets.n:,} images; under a shift nothing is promised"
+    )
+
+
 def class_name(scorer: Scorer, number: int) -> str:
     """The name of a class; its number where it has none."""
     return scorer.model.classes[number] if 0 <= number < len(scorer.model.classes) else str(number)
@@ -65,6 +78,7 @@ def class_name(scorer: Scorer, number: int) -> str:
 def _images(scorer: Scorer, answers: Answers, options: ScoreOptions) -> list[dict[str, Any]]:
     values, classes = answers.probabilities.topk(min(options.top, answers.probabilities.shape[1]))
     found = []
+    sets = None if scorer.calibration.sets is None else scorer.calibration.in_sets(answers.probabilities)
     rows = zip(answers.predictions.tolist(), values.tolist(), classes.tolist(), strict=True)
     for row, (prediction, shares, order) in enumerate(rows):
         if prediction == NO_CLASS:
@@ -82,6 +96,12 @@ def _images(scorer: Scorer, answers: Answers, options: ScoreOptions) -> list[dic
             ],
             **_detected(scorer, answers, row),
         }
+        if sets is not None:
+            held = answers.probabilities[row].argsort(descending=True, stable=True)
+            one["prediction_set"] = [
+                {"class": k, "name": class_name(scorer, k), "probability": float(answers.probabilities[row, k])}
+                for k in held[sets[row][held]].tolist()
+            ]
         if answers.certificates is not None:
             one["certificate"] = _certificate(scorer, answers.certificates, row, options)
         if answers.perturbed is not None:

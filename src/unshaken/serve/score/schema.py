@@ -58,6 +58,11 @@ class ImageAnswer(BaseModel):
     probabilities: list[ClassProbability] | None = Field(
         default=None, description="of the most probable classes, in order"
     )
+    prediction_set: list[ClassProbability] | None = Field(
+        default=None,
+        description="the classes that cannot be ruled out, the most probable first: they hold the true one with the "
+        "promised coverage; empty where no class fits; null where the server promises none",
+    )
     accepted: bool | None = Field(
         default=None,
         description="no detector rejects the image, at thresholds that together reject at most the promised share of "
@@ -74,6 +79,9 @@ class ScoreAnswer(BaseModel):
     model: str = Field(description="name of the model")
     false_alarms: float | None = Field(description="promised share of normal images that are not accepted, at most")
     temperature: float = Field(description="by which logits are divided before the softmax")
+    coverage: float | None = Field(
+        default=None, description="promised share of prediction sets that hold the class, at least; null for no sets"
+    )
     answers: list[ImageAnswer] = Field(description="one for each image, in order")
 
 
@@ -87,6 +95,7 @@ class ModelAnswer(BaseModel):
     temperature: float
     calibrated_on: str = Field(description="data of the temperature; empty for none")
     calibration_samples: int
+    prediction_sets: str | None = Field(default=None, description="the promise of prediction sets; null for no sets")
     detectors: dict[str, str] = Field(description="the promise of each detector's threshold")
     false_alarms: float | None
     limits: dict[str, float | None]

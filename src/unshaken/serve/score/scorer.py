@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch, usual_batch
 from unshaken.core.classifier import Classifier, View, evaluating, predict
-from unshaken.core.device import device_of, widen
+from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Logits
@@ -120,7 +120,7 @@ class Scorer:
         joint = [score <= self.joint[label].value for label, score in scores.items()]
         return Answers(
             logits,
-            (widen(logits) / self.calibration.temperature).softmax(1),
+            self.calibration.probabilities(logits),
             predict(logits),
             detected,
             torch.stack(joint).all(0) if joint else None,
