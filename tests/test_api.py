@@ -1,5 +1,6 @@
 """The public functions: signatures, wrong keywords, mode and budget, names, models of one image."""
 
+import gc
 import importlib
 import inspect
 import json
@@ -364,3 +365,45 @@ def test_the_module_of_a_verb_does_not_hide_it():
     module = importlib.import_module("unshaken.api.audit")
     assert unshaken.api.audit is module.audit
     assert unshaken.api.attack is module.attack
+
+
+# An attack that is given no directory.
+
+
+def test_an_attack_without_a_directory_writes_nothing_until_it_is_saved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {"eps": 0.1, "limit": 6, "gates": ["clean.accuracy >= 0.1"]}
+    kept = unshaken.attack("demo", "demo", "fgsm", out="kept", **options)
+    done = unshaken.attack("demo", "demo", "fgsm", **options)
+    assert done.run.path.startswith("memory://unshaken-")
+    assert not done.run.exists("report.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+    columns = ["id", "condition", "prediction", "loss"]
+    assert done.run.rows("outcomes", columns).equals(kept.run.rows("outcomes", columns))
+    assert done.summary["conditions"][0]["accuracy"] == kept.summary["conditions"][0]["accuracy"]
+    assert [g.held for g in done.gates] == [True]
+    assert [type(b) for b in done.page.blocks] == [type(b) for b in kept.page.blocks]
+    saved = done.save("saved")
+    files = {str(p.relative_to(tmp_path / "kept")) for p in (tmp_path / "kept").rglob("*") if p.is_file()}
+    assert {str(p.relative_to(tmp_path / "saved")) for p in (tmp_path / "saved").rglob("*") if p.is_file()} == files - {
+        "run.lock"
+    }
+    assert saved.gates == done.gates
+    with pytest.raises(RunError, match=r"^saved: this directory already holds a run; choose another folder$"):
+        done.save("saved")
+
+
+def test_the_rows_of_an_attack_in_memory_go_with_its_result():
+    done = unshaken.attack("demo", "demo", "fgsm", eps=0.1, limit=2)
+    fs, root = done.run.fs, done.run.root
+    assert fs.exists(f"{root}/run.json")
+    del done
+    gc.collect()
+    assert not fs.exists(root)
+
+
+def test_an_attack_whose_files_others_need_has_a_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = unshaken.attack("demo", "demo", "fgsm", eps=0.1, limit=4, part="1/1")
+    assert done.run.path.startswith("runs/")
+    assert done.run.exists("report.html")

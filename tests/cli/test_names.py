@@ -145,6 +145,14 @@ def test_a_first_call_from_python_imports_what_it_uses():
     assert found == {cases[0]: [None, 0, ["pydantic"]], attack: [None, 0, ["pyarrow", "pydantic", "scipy"]]}
 
 
+def test_an_attack_without_a_directory_imports_nothing_of_pages():
+    """What `pyarrow` and `torch` import by themselves, pandas where it is installed, is theirs."""
+    others = {"torchvision", "scipy.stats", "scipy.optimize", "scipy.spatial", "jinja2", "duckdb", "fastapi"}
+    ours = {"unshaken.report.pages", "unshaken.report.render.html", "unshaken.explain", "unshaken.report.effective"}
+    call = "import unshaken; unshaken.attack('demo', 'demo', 'fgsm', limit=2, eps=0.1).accuracy()"
+    assert started((call,), python=True, first=["torch"], heavy=others | ours) == {call: [None, 0, []]}
+
+
 @pytest.mark.parametrize(
     ("check", "find", "text", "kind"),
     [

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+from uuid import uuid4
+from weakref import finalize
 
 import numpy as np
 from torch import Tensor, nn
 
-from unshaken.api.division import Division, asked_division, write_division
 from unshaken.api.job import as_list, default_out, prepare_run
 from unshaken.api.options import check_options
-from unshaken.api.tracking import log_run, open_log
 from unshaken.attack.engine.ball import USUAL_EPS
 from unshaken.attack.engine.base import Attack
 from unshaken.core.consent import of_arguments
-from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.errors import ParameterError, RunError, did_you_mean
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
 from unshaken.core.options import Options
@@ -28,14 +29,17 @@ from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
 from unshaken.report.gates import NO_REGRESSION
 from unshaken.report.gates.kept import begin_gates
-from unshaken.report.gates.rehearsal import check_planned
-from unshaken.report.render.notebook import render_notebook
-from unshaken.report.write import make_report
+from unshaken.report.write import make_page, make_report
 from unshaken.run import Job, execute, load_plan
 from unshaken.run.adapters import has_adapter
 from unshaken.run.local import one_by_one
+from unshaken.store.config import NAME as CONFIG
 from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from unshaken.api.division import Division
+    from unshaken.api.tracking import RunLog
 
 LOG = "track"
 """The lease of the work that logs a shared run to a tracking service."""
@@ -46,16 +50,44 @@ class Audit:
     """A finished run.
 
     Args:
-        run: its directory.
+        run: its directory; that of an `attack` without `out` is in memory for as long as the result is.
         summary: as in `summary.json`.
         gates: what became of each gate.
-        page: what `report.html` shows, as blocks.
+        written_page: what `report.html` shows; None where no page was written.
     """
 
     run: RunDir
     summary: dict[str, Any] = field(repr=False)
     gates: list[GateResult]
-    page: Page = field(repr=False)
+    written_page: Page | None = field(repr=False, default=None)
+
+    @property
+    def page(self) -> Page:
+        """What `report.html` shows, as blocks; it is made from the rows where no page was written."""
+        return self.written_page or make_page(self.run)
+
+    def save(self, out: str | Path) -> Audit:
+        """Copy the run directory, such as one in memory, and write its report.
+
+        Args:
+            out: a new or empty folder, or an fsspec address.
+
+        Returns:
+            The same result, of the run there.
+
+        Raises:
+            ParameterError: the folder holds other files.
+            RunError: it holds a run, or cannot be written.
+        """
+        there = check_options(out=out)["out"]
+        target = RunDir(there or out)
+        if target.exists(CONFIG):
+            raise RunError(f"{target}: this directory already holds a run; choose another folder")
+        files = {name.removeprefix(f"{self.run.root}/"): name for name in self.run.fs.find(self.run.root)}
+        for name, place in sorted(files.items(), key=lambda item: item[0] == CONFIG):  # the configuration last
+            target.write(self.run.fs.cat_file(place), *name.split("/"))
+        made = make_report(target)
+        return Audit(target, made.summary, made.gates, made.page)
 
     @property
     def held(self) -> bool:
@@ -86,6 +118,8 @@ class Audit:
         return float(figure["value"])
 
     def _repr_html_(self) -> str:
+        from unshaken.report.render.notebook import render_notebook
+
         return render_notebook(self.page, f"{str(self.run).rstrip('/')}/report.html")
 
 
@@ -130,7 +164,7 @@ def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -
     if options["gates"]:  # they are of the second run
         lines = load_plan(plan)
         job = prepare_run(RunDir(out), "demo:standard", data, lines, options, [], "custom")
-        check_gates_planned(job, options, asked_division(job.run, job.config, data, options))
+        check_gates_planned(job, options, _asked_division(job, data, options))
     robust = run_plan(
         "demo:robust", data, plan, {**options, "out": f"{out}/robust", "gates": (), "baseline": None, "register": None}
     )
@@ -146,25 +180,77 @@ def run_plan(
     *,
     related: Sequence[str] = (),
     name: str | None = None,
+    run: RunDir | None = None,
 ) -> Audit:
-    """Run a plan and write its report: what every verb with one model and one data set ends in."""
-    run = RunDir(options["out"] or default_out(model, data, name or plan))
-    baseline, log = check_gates_early(options), open_log(options, model)
+    """Run a plan and write its report: what every verb with one model and one data set ends in.
+
+    Args:
+        model: as for `audit`.
+        data: as for `audit`.
+        plan: as for `audit`.
+        options: as they were checked.
+        related: runs shown side by side with it.
+        name: of the plan; None for its own.
+        run: a directory in memory, for which no page is written; None for `out`.
+    """
+    pages = run is None
+    run = run or RunDir(options["out"] or default_out(model, data, name or plan))
+    baseline, log = check_gates_early(options), _open_log(options, model)
     plan_name = name or (plan if isinstance(plan, str) else "custom")
     job = prepare_run(run, model, data, load_plan(plan), options, related, plan_name)
-    division = asked_division(run, job.config, data, options)
+    division = _asked_division(job, data, options)
     check_gates_planned(job, options, division)
     execute(job, resume=options["resume"], begin=partial(keep_gates, run, job.config.model_name, options))
-    write_division(run, division, shared=options["share"])
-    made = make_report(run, baseline=baseline, gates=options["gates"])
+    if division is not None:
+        from unshaken.api.division import write_division
+
+        write_division(run, division, shared=options["share"])
+    made = make_report(run, baseline=baseline, gates=options["gates"], pages=pages)
     if log is not None:
+        from unshaken.api.tracking import log_run
+
         with one_by_one(run, LOG) if options["share"] else nullcontext():  # all processes log it in one run there
             log_run(log, run, made.summary, made.gates)
     return Audit(run, made.summary, made.gates, made.page)
 
 
+def _asked_division(job: Job, data: DataSource, options: Options) -> Division | None:
+    if not options["slices"] and options["meta"] is None:  # most runs do without the import
+        return None
+    from unshaken.api.division import asked_division
+
+    return asked_division(job.run, job.config, data, options)
+
+
+def _open_log(options: Options, model: object) -> RunLog | None:
+    if options["track"] is None and options["register"] is None:
+        return None
+    from unshaken.api.tracking import open_log
+
+    return open_log(options, model)
+
+
+def _in_memory(options: Options) -> RunDir | None:
+    """A directory in memory, dropped with the last reference to it; None where others need to see the run's files."""
+    needed = options["part"] is not None or options["track"] is not None or options["engine"] != "local"
+    if options["out"] is not None or needed:
+        return None
+    run = RunDir(f"memory://unshaken-{uuid4().hex}")
+    finalize(run, _drop, run.fs, run.root).atexit = False
+    return run
+
+
+def _drop(fs: Any, root: str) -> None:
+    with suppress(FileNotFoundError):  # nothing was written
+        fs.rm(root, recursive=True)
+
+
 def check_gates_planned(job: Job, options: Options, division: Division | None) -> None:
     """Refuse a gate on what the run will not produce."""
+    if not options["gates"]:
+        return
+    from unshaken.report.gates.rehearsal import check_planned
+
     conditions = [c for step in job.steps() for c in step.conditions]
     labelled = job.dataset.labels is not None
     slices = division.planned(conditions) if division and labelled else ()
@@ -206,6 +292,10 @@ def attack(
 ) -> Audit:
     """Run one attack: an audit whose plan has one line, or, behind a defence, two.
 
+    Without `out` nothing is written: the rows are in memory, the page is made when it is looked at, and
+    `result.save(DIR)` writes both. A run of several processes, of one part or with `track` goes to a new folder in
+    `runs/` all the same. Give a long run an `out`, so that `resume` can finish it after an interruption.
+
     Args:
         model: as for `audit`.
         data: as for `audit`.
@@ -240,7 +330,7 @@ def attack(
         **aim,
     }
     if defence is None:
-        return run_plan(model, data, [entry], check_options(**options), name=chosen.info.name)
+        return _attack(model, data, [entry], check_options(**options), chosen.info.name)
     if not isinstance(model, str):
         raise ParameterError("defence needs a model SPEC; for a model object call the defence's wrap(model) yourself")
     if getattr(parse_method(defence, "harden"), "random", False):
@@ -255,7 +345,11 @@ def attack(
     }
     plan = [entry, naive] if budgets else [entry]
     guarded = f"{model}{'&' if '?' in model else '?'}defence={defence}"
-    return run_plan(guarded, data, plan, check_options(**options), name=chosen.info.name)
+    return _attack(guarded, data, plan, check_options(**options), chosen.info.name)
+
+
+def _attack(model: str | nn.Module, data: DataSource, plan: list[Any], options: Options, name: str) -> Audit:
+    return run_plan(model, data, plan, options, name=name, run=_in_memory(options))
 
 
 def _one_method(given: Any, room: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition
 from unshaken.measure import Comparison, Figure, accuracy, compare, simultaneous
 from unshaken.report import cells
-from unshaken.report.effective import RobustnessGroup, effective_robustness
 from unshaken.report.gates.kept import KeptGates, read_gates
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
@@ -22,6 +21,9 @@ from unshaken.report.read.slices import read_slices
 from unshaken.report.read.tasks import paired_maps, paired_mious
 from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir, consistent
+
+if TYPE_CHECKING:
+    from unshaken.report.effective import RobustnessGroup
 
 PAIRED = {"detection": paired_maps, "segmentation": paired_mious}
 """What pairs two runs of each task but classification."""
@@ -236,7 +238,11 @@ def _robustness(
         return ()
     shared = set.intersection(*({c.condition.id for c in pair.conditions} for pair in pairs))
     blind = any(c.value == 0 for pair in pairs for c in (pair.conditions[0].baseline, pair.conditions[0].candidate))
-    return () if blind else effective_robustness(runs, sorted(shared), family=family, slope=slope)
+    if blind:
+        return ()
+    from unshaken.report.effective import effective_robustness  # with figures and blocks of detectors alone
+
+    return effective_robustness(runs, sorted(shared), family=family, slope=slope)
 
 
 def compare_frames(

@@ -14,8 +14,6 @@ from unshaken.report.compare import Comparisons
 from unshaken.report.gates.check import check_finite, check_gate
 from unshaken.report.gates.grammar import NO_REGRESSION, Gate, asked_radii
 from unshaken.report.gates.kept import Baseline, GateResult, KeptGates, read_gates
-from unshaken.report.pages.page_kind import write_page
-from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.summary import NAME, Summary, build
 from unshaken.run.local import labels_not_run
 from unshaken.store.output import check_folder
@@ -29,21 +27,24 @@ class ReportFiles:
     Args:
         summary: what `summary.json` holds.
         gates: what became of each gate.
-        page: what `report.html` and `report.md` show.
+        page: what `report.html` and `report.md` show; None where they were not wanted.
     """
 
     summary: dict[str, Any]
     gates: list[GateResult]
-    page: Page
+    page: Page | None
 
 
-def make_report(run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[str | Gate] = ()) -> ReportFiles:
+def make_report(
+    run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[str | Gate] = (), pages: bool = True
+) -> ReportFiles:
     """Make `summary.json`, `report.html`, `report.md`, and with gates `gates.json` and `junit.xml`, from a run's rows.
 
     Args:
         run: where the rows are and the files go.
         baseline: a run on the same samples to compare with; None for that of before, if it still lies there.
         gates: conditions on the figures, in the place of those of before; empty to decide those again.
+        pages: False to write no `report.html` and no `report.md`.
 
     Raises:
         ParameterError: a gate is not understood, or it names no figure (all files are written all the same, and it
@@ -61,14 +62,38 @@ def make_report(run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[
     results, error = _decide(summary, asked, kept)
     summary.data["gates"] = [r.to_json() for r in results]
     run.write_json(summary.data, NAME)
-    with consistent(run):
-        page = report_page(summary, results)
-    write_page(run, page)
+    page = _write_pages(run, summary, results) if pages else None
     if results or record:  # last: until here they are undecided
         KeptGates(tuple(results), record).write(run, summary.config.model_name)
     if asked and error is not None:
         raise error
     return ReportFiles(summary.data, results, page)
+
+
+def _write_pages(run: RunDir, summary: Summary, results: list[GateResult]) -> Page:
+    from unshaken.report.pages.page_kind import write_page  # with the templates, which a call without pages needs not
+    from unshaken.report.pages.runs import report_page
+
+    with consistent(run):
+        page = report_page(summary, results)
+    write_page(run, page)
+    return page
+
+
+def make_page(run: RunDir) -> Page:
+    """Make what `report.html` of a run shows, and write nothing.
+
+    Raises:
+        RunError: there is no run, or it is damaged.
+    """
+    from unshaken.report.pages.runs import report_page
+
+    kept = read_gates(run)
+    radii = asked_radii(kept.asked)
+    summary = build(run, radii=radii) if kept.baseline is None else _build_again(run, kept.baseline, radii)
+    summary.data["gates"] = [r.to_json() for r in kept.results]
+    with consistent(run):
+        return report_page(summary, list(kept.results))
 
 
 def _build_again(run: RunDir, baseline: Baseline, radii: Sequence[float]) -> Summary:
@@ -140,6 +165,9 @@ def write_comparison(out: RunDir, comparisons: Comparisons) -> Page:
         ParameterError: the folder holds other files.
         RunError: they cannot be written.
     """
+    from unshaken.report.pages.page_kind import write_page
+    from unshaken.report.pages.runs import comparison_page
+
     check_folder(out.root if out.local else str(out), "out", COMPARE_RECORDS)
     out.write_json(comparisons.to_json(), "compare.json")
     page = comparison_page(comparisons)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -277,10 +277,17 @@ def tango(lost: int, gained: int, n: int, *, level: float = 0.95) -> tuple[float
     z, value = float(special.ndtri((1 + level) / 2)), (gained - lost) / n
     low, high = -1.0, 1.0
     if lost < n:
-        low = scipy.optimize.brentq(lambda d: _score(d, lost, gained, n) - z, -1 + _NEAR, value, xtol=_NEAR)
+        low = _root(lambda d: _score(d, lost, gained, n) - z, -1 + _NEAR, value)
     if gained < n:
-        high = scipy.optimize.brentq(lambda d: _score(d, lost, gained, n) + z, value, 1 - _NEAR, xtol=_NEAR)
-    return float(low), float(high)
+        high = _root(lambda d: _score(d, lost, gained, n) + z, value, 1 - _NEAR)
+    return low, high
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a falling function crosses 0, by bisection: `scipy.optimize` takes longer to import than a small run."""
+    while (middle := (low + high) / 2) not in (low, high) and high - low > _NEAR:
+        low, high = (middle, high) if function(middle) > 0 else (low, middle)
+    return (low + high) / 2
 
 
 def share_difference(lost: int, gained: int, n: int, *, level: float = 0.95) -> Figure:

@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.explain.engine.before_after import MAPS_RECORD, map_file
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Prose, Span
 from unshaken.report.drawings import Exhibit, Gallery, Picture
@@ -30,6 +29,8 @@ class MapsBeforeAfter(Section):
 
     @override
     def blocks(self, report: Report) -> Sequence[Block]:
+        from unshaken.explain.engine.before_after import MAPS_RECORD  # with a room that figures alone need not
+
         source = report.source
         if not source.run.exists(*MAPS_RECORD):
             return ()
@@ -50,6 +51,8 @@ class MapsBeforeAfter(Section):
 
 def _gallery(run: RunDir, found: Examples, *, is_open: bool) -> Details | None:
     """The examples of one condition whose maps are there."""
+    from unshaken.explain.engine.before_after import map_file
+
     kept = run.read_tensors(*map_file(found.condition["condition"]))
     place = {i: n for n, i in enumerate(kept.ids)}
     exhibits, size = [], 0
