@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import typing
 from pathlib import Path
 
+import pytest
 import torch
 
 import unshaken
+from tests.report.conftest import CONTRAST
+from unshaken.core.notebook import card
 from unshaken.detect.engine.export import ExportResult
 from unshaken.detect.engine.latency import Latency
 from unshaken.explain import attribute
 from unshaken.generate.fill import GeneratedSet
 from unshaken.generate.fitting import TrainedModel
 from unshaken.generate.rows import Throughput
+from unshaken.report.blocks import (
+    Column,
+    Doubt,
+    Flags,
+    Heading,
+    Headline,
+    Notice,
+    Page,
+    Prose,
+    Span,
+    Table,
+    Tile,
+    Tiles,
+)
+from unshaken.report.render.notebook import render_notebook
 
 ROOMS = ("", ".api", ".detect", ".explain", ".generate", ".harden", ".labels", ".tasks.ranking")
 NO_RESULTS = {
@@ -44,6 +63,52 @@ def test_every_result_has_a_card():
     assert len(found) > 20
     assert [n for n, c in found.items() if n not in NO_RESULTS and not hasattr(c, "_repr_html_")] == []
     assert set(found) >= NO_RESULTS
+
+
+def test_a_result_with_a_page_shows_its_first_screen():
+    flag = Doubt("flat", "why", "meaning", "advice", ("a",))
+    notice = Notice(("2 of 3 gates failed: ", Span("<x>", "code")), "gates")
+    first = Headline("Is it robust?", ("It is 74.0 % (70.1 to 77.9 %).",), (notice,), ("a line",), "audit --limit 500")
+    tiles = Tiles((Tile("under attack", "3.1 %", "1.2 to 5.0 %", bad=True),))
+    table = Table("Figures", (Column("n"),), tuple((str(i),) for i in range(50)), brief=True)
+    rest = (Heading("Rest", "rest"), Prose("not here"), Flags((flag,), brief=True), table)
+    shown = render_notebook(Page("Report", (first, tiles, *rest)), "runs/a/report.html")
+    order = (
+        "Is it robust?",
+        "It is 74.0",
+        "a line",
+        "Next:",
+        "2 of 3 gates failed: &lt;x&gt;",
+        "3.1",
+        "1.2 to 5.0",
+        "advice",
+    )
+    places = [shown.index(text) for text in order]
+    assert places == sorted(places)
+    assert "10 more rows in the report" in shown
+    assert "runs/a/report.html" in shown
+    assert "not here" not in shown
+    assert "href" not in shown
+
+
+def test_a_card_needs_no_file_and_is_light_and_dark():
+    text = card("<p>x</p>")
+    assert not re.search(r"https?:|url\(|@import|<script|src=", text)
+    assert "prefers-color-scheme:dark" in text
+    assert "data-jp-theme-light=false" in text
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("scheme", "ground"), [("light", "#fff"), ("dark", "#111")])
+def test_a_card_is_read_in_both_schemes(browser, scheme, ground):
+    flags = Flags((Doubt("flat", "why", "meaning", "advice"),), brief=True)
+    lead = ("It is ", Span("bad", "bad"), " and ", Span("good", "good"))
+    shown = render_notebook(Page("Report", (Headline("Title", (lead,), (Notice("doubt", "x"),)), flags)))
+    tab = browser.new_page(color_scheme=scheme)
+    ink = "#eee" if scheme == "dark" else "#111"
+    tab.set_content(f'<body style="background:{ground};color:{ink}">{shown}</body>')
+    assert tab.evaluate(CONTRAST) == []
+    tab.close()
 
 
 def test_cards_say_what_the_results_hold():

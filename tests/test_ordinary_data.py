@@ -118,5 +118,6 @@ def test_every_result_shows_itself_in_a_notebook(pair, tmp_path):
     assert f"{audits[0].summary['clean']['value']:.1%}".removesuffix("%") in texts[0]
     assert "msp" in texts[1]
     assert str(tmp_path / "harden") in texts[3]
-    assert f"{hardened.summary['figures']['held_accuracy']['value']:.1%}" in texts[3]
+    assert f"{hardened.summary['figures']['held_accuracy']['value']:.1%}".removesuffix("%") in texts[3]
     assert "&lt;b&gt;" in texts[4]
+    assert all("Next:" in text for text in texts)

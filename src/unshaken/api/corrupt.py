@@ -92,7 +92,8 @@ class WrittenCorruptions:
 
     def _repr_html_(self) -> str:
         facts = {"corruptions": ", ".join(self.corruptions), "samples": f"{self.samples:,}", "data": self.spec}
-        return facts_card(f"Corrupted images in {self.folder}", facts)
+        following = f"Next: unshaken.audit(model, {self.spec!r}, []) measures a model on them."
+        return facts_card(f"Corrupted images in {self.folder}", facts, following)
 
     @property
     def spec(self) -> str:

@@ -30,7 +30,7 @@ from unshaken.harden.engine.harden_file import keep_start
 from unshaken.harden.engine.judgement import NOT_KEPT, Reference, audit_figures, read_summary, reference, refusal
 from unshaken.harden.engine.prepared import prepared
 from unshaken.harden.engine.recipe import Recipe
-from unshaken.harden.engine.run import HardenResult, chosen_weights, train_run
+from unshaken.harden.engine.run import FinishedTraining, chosen_weights, train_run
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.models.loaders.spec import own_net
 from unshaken.report import Comparisons, write_comparison
@@ -45,6 +45,16 @@ from unshaken.run.shard import write_flags
 from unshaken.store.config import RunConfig
 from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir
+
+
+@dataclass(frozen=True, slots=True)
+class HardenResult(FinishedTraining):
+    """A finished training run; in a notebook it shows the first screen of its page."""
+
+    def _repr_html_(self) -> str:
+        if not self.summary:  # of a process that was not the first of several
+            return facts_card("Trained", {"run": self.run})
+        return render_notebook(TRAINING.page_of(self.run), f"{str(self.run).rstrip('/')}/report.html")
 
 
 @of_arguments
@@ -123,7 +133,7 @@ def harden(
     if done.summary:  # the first of several processes has it
         TRAINING.write(done.run)
         log_training(track, done.run)
-    return done
+    return HardenResult(done.run, done.model, done.summary, done.bad_samples)
 
 
 def parse_recipes(given: str | Parameters | Sequence[Any]) -> list[Any]:

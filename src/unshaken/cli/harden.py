@@ -40,7 +40,7 @@ from unshaken.core.options import SHARE, WORKERS, Option
 from unshaken.store.address import bare
 
 if TYPE_CHECKING:
-    from unshaken.harden.engine.run import HardenResult
+    from unshaken.api.harden import HardenResult
     from unshaken.report import Comparisons
     from unshaken.run.repair import RepairPlan
 

@@ -5,23 +5,35 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 
+_DARK = "--bad:#ff9a7a;--good:#6fd6a5;--own:#7db4ff"
 _STYLE = (
-    "<style>.unshaken{border:1px solid #8885;border-radius:8px;padding:.6rem 1rem;max-width:60rem;max-height:36rem;"
-    "overflow:auto;overflow-wrap:anywhere;line-height:1.4}.unshaken h1{font-size:1.15rem;margin:.2rem 0}"
-    ".unshaken p{margin:.3rem 0}.unshaken .bad{color:#b3361b;font-weight:600}.unshaken dl{margin:.4rem 0}"
+    "<style>.unshaken{--bad:#b3361b;--good:#12694a;--own:#1557b0;border:1px solid #8885;border-radius:8px;"
+    "padding:.6rem 1rem;max-width:60rem;max-height:36rem;overflow:auto;overflow-wrap:break-word;line-height:1.4}"
+    f"@media (prefers-color-scheme:dark){{.unshaken{{{_DARK}}}}}"
+    "[data-jp-theme-light=true] .unshaken,.vscode-light .unshaken,html[theme=light] .unshaken"
+    "{--bad:#b3361b;--good:#12694a;--own:#1557b0}"
+    f"[data-jp-theme-light=false] .unshaken,.vscode-dark .unshaken,html[theme=dark] .unshaken{{{_DARK}}}"
+    ".unshaken h1{font-size:1.15rem;margin:.2rem 0}.unshaken p{margin:.3rem 0}.unshaken dl{margin:.4rem 0}"
+    ".unshaken .bad{color:var(--bad);font-weight:600}.unshaken .good{color:var(--good);font-weight:600}"
+    ".unshaken section.bad{color:inherit;font-weight:400}"
+    ".unshaken section.bad{border-left:4px solid var(--bad);padding-left:.7rem;margin:.5rem 0}"
+    ".unshaken .following{border-left:4px solid var(--own);padding-left:.7rem}"
     ".unshaken .facts{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem}"
     ".unshaken dd{margin:0}.unshaken .soft,.unshaken .under,.unshaken caption,.unshaken dt{opacity:.75}"
-    ".unshaken .tiles{display:flex;flex-wrap:wrap;gap:.5rem 2rem}.unshaken .big{font-size:1.4rem;font-weight:700}"
-    ".unshaken table{border-collapse:collapse;margin:.4rem 0}.unshaken caption{text-align:left}"
-    ".unshaken td,.unshaken th{padding:.15rem .6rem .15rem 0;text-align:left;background:none}"
-    ".unshaken .num{text-align:right}.unshaken small{display:block;opacity:.75}.unshaken .hidden{display:none}</style>"
+    ".unshaken .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.5rem 1.5rem}"
+    ".unshaken .big{font-size:1.4rem;font-weight:700}"
+    ".unshaken table{border-collapse:collapse;margin:.4rem 0;min-width:min(100%,32rem)}"
+    ".unshaken caption{text-align:left}"
+    ".unshaken td,.unshaken th{padding:.15rem .6rem .15rem 0;text-align:left;vertical-align:top;background:none}"
+    ".unshaken .num{text-align:right}.unshaken .interval{white-space:nowrap}"
+    ".unshaken small{display:block;opacity:.75}.unshaken .hidden{display:none}</style>"
 )
 LONGEST_VALUE = 300
 """Characters of a fact that are shown."""
 
 
 def card(inner: str) -> str:
-    """A box around a piece of HTML, with the style that it needs; in a dark notebook it is dark.
+    """A box around a piece of HTML, with the style that it needs; dark where the notebook or the system is.
 
     Args:
         inner: escaped already.

@@ -66,7 +66,8 @@ class DetectorSet:
     def _repr_html_(self) -> str:
         samples = ", ".join(f"{n} {use}" for use, n in self.about.get("samples", {}).items())
         facts = {"detectors": ", ".join(self.detectors), "fitted on": self.about.get("data", ""), "samples": samples}
-        return facts_card(f"Detectors of {self.model.name}", facts)
+        following = "Next: unshaken detect score scores other images of the same kind with them."
+        return facts_card(f"Detectors of {self.model.name}", facts, following)
 
     def only(self, *labels: str) -> DetectorSet:
         """Select some of the detectors.

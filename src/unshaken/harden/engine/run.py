@@ -17,7 +17,6 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import RunError
-from unshaken.core.notebook import facts_card
 from unshaken.core.values import text_of
 from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import BadSample, Dataset
@@ -47,7 +46,7 @@ FREE = {"provenance", "result", "model", "data"}
 
 
 @dataclass(frozen=True, slots=True)
-class HardenResult:
+class FinishedTraining:
     """A finished training run.
 
     Args:
@@ -66,17 +65,6 @@ class HardenResult:
     def spec(self) -> str | None:
         """The SPEC that loads the chosen checkpoint; None where the network is an object of a program."""
         return spec_of_run(self.run.path, read_record(self.run.path).arch)
-
-    def _repr_html_(self) -> str:
-        names = {"held_accuracy": "accuracy on held-out images", "held_robust": "the same, attacked"}
-        facts = {
-            names.get(key, key): f"{f['value']:.1%} ({f['low']:.1%} to {f['high']:.1%}, {f['n']:,} images)"
-            for key, f in self.summary.get("figures", {}).items()
-        }
-        facts["epoch kept"] = f"{self.summary.get('chosen_epoch')} of {self.summary.get('epochs')}"
-        facts |= {f"flag {flag['name']}": flag["detail"] for flag in self.summary.get("flags", [])}
-        facts |= {"left out": f"{len(self.bad_samples)} images"} if self.bad_samples else {}
-        return facts_card(f"Trained model {self.spec or self.run}", facts, f"The whole report: {self.run}/report.html")
 
 
 def recipe_text(recipe: Recipe) -> str:
@@ -109,7 +97,7 @@ def train_run(
     validation: Validation | None = None,
     reference: Reference | None = None,
     allow_large_eps: bool = False,
-) -> HardenResult:
+) -> FinishedTraining:
     """Train in a run directory; see `unshaken.api.harden`, and `Loop` for `validation` and `reference`."""
     check_recipe_budgets(recipes, None, allow=allow_large_eps)
     run, sink = RunDir(out), sink_of(track)
@@ -145,7 +133,7 @@ def train_run(
     if processes.rank:
         loop.train(resume=resume)
         processes.end()
-        return HardenResult(run, classifier, {})
+        return FinishedTraining(run, classifier, {})
     with locked(run) as lock:
         refused = earlier_refusal(run) if resume else ""
         _opened(run, config, resume=resume)
@@ -160,7 +148,7 @@ def train_run(
     if refused:
         config.result = keep_start(run, refused)
     bad = tuple(BadSample(dataset.ids[i], reason) for i, reason in samples.bad.items())
-    return HardenResult(run, chosen_weights(loop.kept(), run), config.result, bad)
+    return FinishedTraining(run, chosen_weights(loop.kept(), run), config.result, bad)
 
 
 def _config(

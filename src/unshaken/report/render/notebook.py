@@ -1,4 +1,4 @@
-"""Pages as a small piece of HTML for a notebook's output: what a terminal would show, and the large numbers."""
+"""Pages as a small piece of HTML for a notebook's output: the first screen, then what a terminal would show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unshaken.attack.fooling.results import contact_sheet
 from unshaken.core.notebook import card
-from unshaken.report.blocks import Block, Flags, Headline, Page, Prose, Table, Tiles, walk
+from unshaken.report.blocks import Block, Flags, Headline, Items, Page, Prose, Span, Table, Tiles, plain, walk
 from unshaken.report.render.html import render_blocks
 
 MOST_PICTURES = 40
@@ -22,7 +22,7 @@ MOST_ROWS = 40
 
 
 def render_notebook(page: Page, place: str = "") -> str:
-    """The brief blocks of a page as one box, self-contained.
+    """The first screen of a page and its other brief blocks as one box, self-contained.
 
     Args:
         page: as in the report.
@@ -60,6 +60,8 @@ def _brief(page: Page) -> Iterator[Block]:
         elif isinstance(block, Flags) and block.brief:
             yield replace(block, flags=tuple(replace(f, ids=()) for f in block.flags))
         elif isinstance(block, Headline):
-            yield replace(block, notices=())  # they point to parts of the page; their brief blocks are here
+            yield replace(block, notices=())
+            if block.notices:  # without their links, which lead to parts of the page
+                yield Items(tuple(Span(plain(n.text), n.tone) if n.tone == "bad" else n.text for n in block.notices))
         elif block.brief or isinstance(block, Tiles):
             yield block
