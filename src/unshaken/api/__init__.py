@@ -12,7 +12,7 @@ from unshaken.core.imports import attribute_of
 
 if TYPE_CHECKING:
     from unshaken.api.audit import Audit, attack, audit, certify
-    from unshaken.api.board import BoardResult, board, submit_run
+    from unshaken.api.board import BoardResult, board, export_runs, submit_run
     from unshaken.api.corrupt import WrittenCorruptions, corrupt, write_corrupted
     from unshaken.api.detect import detect, set_thresholds
     from unshaken.api.evaluate import EvaluateResult, evaluate
@@ -67,6 +67,7 @@ __all__ = [
     "evaluate",
     "explain",
     "explain_audit",
+    "export_runs",
     "find_labels",
     "find_natural_directions",
     "fit_generator",
@@ -124,6 +125,7 @@ _HOMES = {
     "evaluate": "unshaken.api.evaluate",
     "explain": "unshaken.api.explain",
     "explain_audit": "unshaken.api.explain",
+    "export_runs": "unshaken.api.board",
     "find_labels": "unshaken.api.labels",
     "find_natural_directions": "unshaken.api.natural",
     "fit_generator": "unshaken.api.generate",

@@ -1,4 +1,4 @@
-"""`board` and `submit_run`: tables of many models' runs, and runs as one file for such tables."""
+"""`board`, `submit_run` and `export_runs`: tables of many models' runs, and runs as files for such tables."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.options import BOARD_RECORDS
+from unshaken.report import leaderboards
 from unshaken.report.blocks import Page
 from unshaken.report.board import Board, Source, read_board
 from unshaken.report.pages.board import write_board
@@ -157,3 +158,21 @@ def submit_run(run: str | Path | RunDir, *, out: str | Path) -> None:
         raise ParameterError(f"out {str(out)!r} is no name of a submission: let it end in .zip")
     data = pack_run(run if isinstance(run, RunDir) else RunDir(run))
     RunDir(Path(out).parent).write(data, Path(out).name)
+
+
+def export_runs(*runs: str | Path | RunDir, form: str, out: str | Path, dataset: str | None = None) -> None:
+    """Write finished runs in the format of a public leaderboard.
+
+    Args:
+        runs: directories.
+        form: `robustbench` (a JSON file of `model_info`, of one run of AutoAttack), `eval-results` (a YAML file of
+            `.eval_results` on the Hugging Face hub) or `timm` (a CSV file of accuracies on unchanged images).
+        out: the file; one that is there is replaced.
+        dataset: the data's name there; None for the one that the run has.
+
+    Raises:
+        ParameterError: there is no such format, or the number of runs or the data's name does not fit it.
+        RunError: a run is not finished, or does not hold what the format needs.
+    """
+    text = leaderboards.export_runs([run if isinstance(run, RunDir) else RunDir(run) for run in runs], form, dataset)
+    RunDir(Path(out).parent).write(text.encode(), Path(out).name)

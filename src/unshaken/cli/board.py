@@ -1,8 +1,8 @@
-"""`unshaken board make|submit|verify`: tables of many models' runs, runs as one file, and such files checked."""
+"""`unshaken board make|submit|verify|export`: tables of many models' runs, and runs as files for others' tables."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from unshaken.cli.complete import complete_data, complete_model
 from unshaken.cli.names import check_data, check_model
@@ -101,3 +101,27 @@ def verify(
     for line in done.sentences():
         print_line(line)
     return 0 if done.held else 1
+
+
+@app.command("export")
+@verb
+def export(
+    directories: Annotated[list[str], Argument("Run directories.", "RUN ...")],
+    out: Annotated[str, OutputFile("File to write.", "FILE")],
+    form: Annotated[
+        Literal["eval-results", "robustbench", "timm"], Option("Format of the file.", "FORMAT", flags="--format")
+    ],
+    dataset: Annotated[
+        str | None, Option("Name of the data in the file. Default: the one that the run has.", "NAME")
+    ] = None,
+) -> int:
+    """Write finished runs in the format of a public leaderboard.
+
+    robustbench: a JSON file of model_info, from a run of AutoAttack. eval-results: a YAML file for the folder
+    .eval_results of a model on the Hugging Face hub. timm: a CSV file of accuracies on unchanged images.
+    """
+    from unshaken import api
+
+    api.export_runs(*directories, form=form, out=out, dataset=dataset)
+    print_line(f"{form}: {out}")
+    return 0
