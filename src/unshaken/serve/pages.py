@@ -49,7 +49,7 @@ def answer_blocks(title: str, blocks: Sequence[Block], *, session: Session | Non
 @cache
 def static_files() -> dict[str, Response]:
     """The files that pages refer to, by name: nothing else is served from the disk."""
-    scripts = {name: _file(name) for name in ("keys.js", "follow.js", "check.js")}
+    scripts = {name: _file(name) for name in ("keys.js", "follow.js", "check.js", "zoom.js")}
     found = {"style.css": stylesheet() + _file("app.css"), "map.js": map_script(), **scripts}
     headers = {"cache-control": "private, max-age=31536000, immutable"}
     return {k: Response(v, media_type=KINDS[k.partition(".")[2]], headers=headers) for k, v in found.items()}
