@@ -38,6 +38,8 @@ def test_every_page_is_accessible(open_tab, site, width, scheme):
     pages = [
         "/runs",
         f"/runs?baseline={a.id}",
+        "/runs?search=a&order=name",
+        "/bin",
         "/papers",
         "/jobs",
         "/jobs/new?verb=attack&method=pgd",
@@ -69,6 +71,26 @@ def test_the_map_in_a_report_leads_to_the_pages_of_samples(open_tab, site, folde
     figure.locator("summary").press("Enter")
     figure.locator(".ids button").first.press("Enter")
     tab.wait_for_url(re.compile(rf"/runs/{number}/samples/\d+$"))
+    assert {t for t in troubles if "404" not in t} == set()
+
+
+def test_the_pictures_of_a_sample_are_enlarged_and_moved_together(open_tab, site):
+    tab, troubles = open_tab(f"/runs/{runs_of(site)['a'].id}/samples/1")
+    pictures = tab.locator("[data-zoom] img")
+    shown = lambda: {p.evaluate("e => e.style.transform") for p in pictures.all()}  # noqa: E731
+    assert pictures.count() > 1
+    tab.keyboard.press("+")
+    tab.keyboard.press("+")
+    tab.keyboard.press("ArrowLeft")
+    assert shown() == {"translate(25%, 0%) scale(4)"}
+    for _ in range(20):
+        tab.keyboard.press("ArrowUp")
+    assert shown() == {"translate(25%, 150%) scale(4)"}  # the edge of the picture: half of what is beyond it
+    assert barriers_of(tab) == []
+    tab.get_by_role("button", name="Whole").click()
+    assert (shown(), tab.locator("output").inner_text()) == ({""}, "1×")
+    tab.keyboard.press("ArrowRight")
+    tab.wait_for_url(re.compile(r"/samples/2$"))
     assert {t for t in troubles if "404" not in t} == set()
 
 

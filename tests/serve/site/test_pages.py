@@ -306,6 +306,17 @@ def test_a_page_of_a_sample_says_that_its_rows_are_damaged(open_client, folder, 
     assert "deep/b" in page  # the other run on the same data
 
 
+def test_a_sample_shows_this_run_and_folds_the_others(ann):
+    runs = runs_of(ann.site)
+    page = ann.get(f"/runs/{runs['a'].id}/samples/0")
+    before, after = page.split("<details>")
+    assert before.count("<table") == 1
+    assert after.count("<table") == 1
+    assert f'href="/runs/{runs["deep/b"].id}/samples/0"' in after
+    # i % 8 = 0: wrong unchanged, and under both conditions
+    assert "right under 0 of 3 conditions" in after
+
+
 def test_class_names_are_escaped_everywhere(ann):
     page = ann.get(f"/runs/{runs_of(ann.site)['a'].id}/samples?label=boot")
     assert CLASSES[1] not in page
