@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from unshaken.core.errors import DataError
+from unshaken.core.label_record import LabelRecord
 from unshaken.data import load_data
 from unshaken.models.align import ModelClasses, align, aligned
 from unshaken.models.class_names import imagenet_classes
-from unshaken.store.config import LabelRecord
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from torch import nn
 import unshaken
 from unshaken.core import Classifier
 from unshaken.core.errors import ParameterError
+from unshaken.core.label_record import LabelRecord
 from unshaken.data import load_data
 from unshaken.models import as_classifier
 from unshaken.models.align import ModelClasses, align
 from unshaken.models.class_names import imagenet_classes, wordnet_id
 from unshaken.models.loaders.load import load_model
 from unshaken.models.within import PUBLISHED, choose_classes, choose_same, published_set, refuse_within, restrict
-from unshaken.store.config import LabelRecord
 
 NAMES = ("ant", "bee", "cat", "dog")
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from unshaken.core.cache import cache_dir
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.losses.distillation import Distillation
@@ -16,7 +17,6 @@ from unshaken.papers.cache import cached, digest_of
 from unshaken.papers.datasets import Split
 from unshaken.papers.networks import Networks, saved, together
 from unshaken.papers.record import Record
-from unshaken.store.address import cache_dir
 from unshaken.store.run_dir import RunDir
 
 TRAINING = Training(epochs=1, held_out=4, batch_size=16, select="last", check_images=2, check_steps=1)

@@ -16,6 +16,7 @@ import unshaken
 from unshaken.core import Batch, Classifier, Oracle, list_methods
 from unshaken.core.boxes import boxed
 from unshaken.core.flag import KINDS, Flag
+from unshaken.core.label_record import LabelRecord
 from unshaken.core.part import CLEAN
 from unshaken.core.trust import dynamic as dynamic_check
 from unshaken.data import load_data
@@ -23,7 +24,6 @@ from unshaken.data.dataset import BoxTable
 from unshaken.models import load_model
 from unshaken.run import execute
 from unshaken.run.shard import Part, table_of
-from unshaken.store.config import LabelRecord
 
 ATTACK = [{"method": "fgsm", "eps": [0.02]}]
 

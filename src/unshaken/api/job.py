@@ -17,6 +17,7 @@ from unshaken.core.batch import usual_batch
 from unshaken.core.classifier import Classifier, alone
 from unshaken.core.device import find_device
 from unshaken.core.errors import ParameterError
+from unshaken.core.label_record import LabelRecord
 from unshaken.core.options import Options
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, DataSource, as_dataset, subset
@@ -36,7 +37,7 @@ from unshaken.run.plan import PLANS, Step, further_data, further_files, further_
 from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
 from unshaken.run.seen import seen_in_training
-from unshaken.store.config import NAME, Entry, LabelRecord, RunConfig
+from unshaken.store.config import NAME, Entry, RunConfig
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.sample_ids import pack_ids

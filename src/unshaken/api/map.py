@@ -28,10 +28,10 @@ from unshaken.core.progress import track
 from unshaken.data import BadSample, Dataset, DataSource, as_dataset, stream
 from unshaken.data.streaming import first_batch
 from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.explain.engine.layer_features import pooled
 from unshaken.explain.engine.neighbours import find_neighbours
 from unshaken.measure.projection import PrincipalAxes, RunningCovariance
 from unshaken.models import as_classifier, fingerprint
-from unshaken.models.layer_features import pooled
 from unshaken.report.read.frame import read_outcomes
 from unshaken.report.read.map import MOST_POINTS, RECORD, MapRecord
 from unshaken.report.write import make_report

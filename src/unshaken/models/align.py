@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError
+from unshaken.core.label_record import LabelRecord
 from unshaken.core.masks import IGNORED
 from unshaken.data import Dataset
 from unshaken.data.spec import with_option
 from unshaken.models.class_names import ClassNames, is_wordnet_id
-from unshaken.store.config import LabelRecord
 
 _SHOWN = 5
 """Classes that a message names."""

@@ -14,10 +14,10 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.label_record import LabelRecord
 from unshaken.data import Dataset
 from unshaken.models.class_names import ClassNames, wordnet_id
 from unshaken.models.loaders.settings import mark_source, source_of
-from unshaken.store.config import LabelRecord
 
 DATA = "data"
 """The classes that occur in the data, as the option `within` names them."""

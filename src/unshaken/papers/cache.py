@@ -17,8 +17,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.core.cache import cache_dir
 from unshaken.papers.record import now
-from unshaken.store.address import cache_dir
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 

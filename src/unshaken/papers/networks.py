@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from unshaken.core.cache import cache_dir
 from unshaken.core.classifier import Classifier
 from unshaken.core.numbers import shorten
 from unshaken.core.registry import Parameters, parse_method
@@ -24,7 +25,6 @@ from unshaken.papers.cache import Weights, cached, code_digest, digest_of, diges
 from unshaken.papers.datasets import Split
 from unshaken.papers.record import Record
 from unshaken.papers.seen import digests_of
-from unshaken.store.address import cache_dir
 
 Architecture = str | Callable[[int, int, int], nn.Module]
 """The name of an architecture, or what builds a net from classes K, channels and side in pixels."""

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from unshaken.core.cache import cache_dir
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
 from unshaken.core.registry import parse_method
@@ -34,7 +35,6 @@ from unshaken.papers.networks import Net
 from unshaken.papers.outcomes import accuracy_of, searched
 from unshaken.papers.record import Record, now
 from unshaken.papers.seen import DIGEST_SIZE, digests_of
-from unshaken.store.address import cache_dir
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.features.probes import fit_knn_probe

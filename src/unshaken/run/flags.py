@@ -18,6 +18,7 @@ from typing_extensions import override
 from unshaken.core.batch import Batch
 from unshaken.core.device import widen
 from unshaken.core.flag import Flag, FlagKind
+from unshaken.core.label_record import LabelRecord
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.part import MODEL as MODEL
 from unshaken.core.part import Condition
@@ -26,7 +27,7 @@ from unshaken.core.trust import NON_FINITE
 from unshaken.data import Dataset
 from unshaken.data.box_files import cut_boxes
 from unshaken.run.plan import prepare
-from unshaken.store.config import Entry, LabelRecord
+from unshaken.store.config import Entry
 
 EPS_ZERO = FlagKind(
     "eps-zero",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import fsspec
-import platformdirs
 
 from unshaken.core.errors import RunError
 from unshaken.core.numbers import shorten
@@ -90,9 +88,3 @@ def bare_message(text: str, address: str) -> str:
     """
     found = _USER.search(address)
     return bare(text if found is None else text.replace(found[0], ""))
-
-
-def cache_dir() -> Path:
-    """The folder of trained networks and features: `$UNSHAKEN_CACHE`, else the user's cache folder."""
-    own = os.environ.get("UNSHAKEN_CACHE")
-    return Path(own).expanduser() if own else Path(platformdirs.user_cache_dir("unshaken"))

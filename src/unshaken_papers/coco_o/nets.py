@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.rng import SampleRng
-from unshaken.models.layer_features import layer_features
+from unshaken.explain.engine.layer_features import layer_features
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 from unshaken.stress.engine.filters import luma
 from unshaken_papers.coco_o.scenes import SIDE

@@ -14,7 +14,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
 from unshaken.core.rng import seeded
-from unshaken.models.layer_features import layer_features
+from unshaken.explain.engine.layer_features import layer_features
 from unshaken.papers.cache import digest_tensors
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Split, prepared

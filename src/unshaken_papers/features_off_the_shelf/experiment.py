@@ -13,10 +13,10 @@ from unshaken.core.classifier import INPUT, Classifier
 from unshaken.core.imports import need
 from unshaken.core.progress import track
 from unshaken.core.rng import seeded
+from unshaken.explain.engine.layer_features import layer_features
 from unshaken.explain.engine.layers import depth_layers
 from unshaken.harden.engine.layers import last_layer
 from unshaken.measure.statistics.columns import Indices
-from unshaken.models.layer_features import layer_features
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Split, prepared
 from unshaken.tasks.features.linear_svm import Loss, choose_c, fit_svm

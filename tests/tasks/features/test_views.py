@@ -9,7 +9,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.models.layer_features import layer_features
+from unshaken.explain.engine.layer_features import layer_features
 from unshaken.tasks.features import views
 from unshaken.tasks.features.views import augmented_features, crop_places, rotated, sixteen_views
 

@@ -16,7 +16,7 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.part import CLEAN
 from unshaken.core.progress import track
 from unshaken.data import BadSample, Dataset, stream
-from unshaken.models.layer_features import pooled
+from unshaken.explain.engine.layer_features import pooled
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tensor_file import TensorFile
 

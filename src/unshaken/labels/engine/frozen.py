@@ -18,7 +18,7 @@ from unshaken.core.oracle import Oracle
 from unshaken.data.resident import Samples
 from unshaken.data.streaming import first_batch
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.models.layer_features import features_of_batches, pooled
+from unshaken.explain.engine.layer_features import features_of_batches, pooled
 from unshaken.store.run_dir import RunDir
 
 SHARD = 256

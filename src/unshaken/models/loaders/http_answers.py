@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from unshaken.core.cache import cache_dir
 from unshaken.core.errors import ModelError
-from unshaken.store.address import cache_dir
 
 _MOST_KEYS = 500
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
+from unshaken.core.cache import cache_dir
 from unshaken.core.errors import UnshakenError
 from unshaken.serve.app import Part
 from unshaken.serve.review.part import review_part
@@ -19,7 +20,6 @@ from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.jobs import JobRecords, Jobs
 from unshaken.serve.site.pages import jobs, run, runs, samples
 from unshaken.serve.site.state import Site
-from unshaken.store.address import cache_dir
 from unshaken.store.run_dir import RunDir
 
 log = logging.getLogger(__name__)

@@ -21,9 +21,9 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.part import Condition, Part
 from unshaken.core.progress import track
 from unshaken.data.streaming import stream
+from unshaken.explain.engine.layer_features import pooled
 from unshaken.harden.engine.layers import last_layer
 from unshaken.models import fingerprint, load_model
-from unshaken.models.layer_features import pooled
 from unshaken.store.lock import locked
 from unshaken.store.output import check_folder
 from unshaken.store.provenance import provenance

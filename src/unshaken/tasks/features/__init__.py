@@ -1,6 +1,6 @@
 """Frozen features for other tasks: linear classifiers and retrieval on what a trained network puts out."""
 
-from unshaken.models.layer_features import layer_features
+from unshaken.explain.engine.layer_features import layer_features
 from unshaken.tasks.features.linear_svm import LinearSVM, choose_c, fit_svm
 from unshaken.tasks.features.probes import Probe, choose_probe_c, fit_knn_probe, fit_linear_probe, frozen_features
 from unshaken.tasks.features.retrieval import (

@@ -13,9 +13,9 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.imports import need
+from unshaken.explain.engine.layer_features import Pool, layer_features
 from unshaken.harden.engine.layers import last_layer
 from unshaken.measure.statistics.columns import Indices, Numbers
-from unshaken.models.layer_features import Pool, layer_features
 from unshaken.tasks.features.transforms import Features, unit
 
 GRID = (0.01, 0.1, 1.0, 10.0, 100.0)

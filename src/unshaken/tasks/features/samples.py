@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.errors import DataError
-from unshaken.models.layer_features import Pool, features_of_batches
+from unshaken.explain.engine.layer_features import Pool, features_of_batches
 from unshaken.tasks.evaluation import EvaluationSubject
 
 PIXELS = "pixels"

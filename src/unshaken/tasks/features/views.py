@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.models.layer_features import Pool, layer_features
+from unshaken.explain.engine.layer_features import Pool, layer_features
 
 VIEWS = 16
 PIECE = 16

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import INPUT, Classifier
 from unshaken.core.errors import ModelError
+from unshaken.explain.engine.layer_features import layer_features
 from unshaken.harden.engine.layers import last_layer
-from unshaken.models.layer_features import layer_features
 from unshaken.models.networks.unit_head import UnitHead, find_unit_head
 from unshaken.tasks.few_shot.head import PrototypeHead
 

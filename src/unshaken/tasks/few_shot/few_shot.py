@@ -18,12 +18,12 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import seeded
 from unshaken.core.tables import declare_table
+from unshaken.explain.engine.layer_features import Pool
 from unshaken.harden.engine.layers import last_layer
 from unshaken.measure import Figure
 from unshaken.measure.few_shot import episode_accuracy, episode_difference
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.statistics.means import mean_figure
-from unshaken.models.layer_features import Pool
 from unshaken.tasks.evaluation import Evaluation, EvaluationFindings, EvaluationSubject, Listing
 from unshaken.tasks.features.samples import SampleFeatures, read_features, with_classes_of
 from unshaken.tasks.few_shot.channel_projection import ChannelProjection, fit_channels

@@ -15,8 +15,8 @@ from typing_extensions import override
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import widen
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
+from unshaken.explain.engine.layer_features import features_of_batches
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.models.layer_features import features_of_batches
 from unshaken.tasks.image_text.words import split_sentences
 from unshaken.tasks.ranking.ranker import Encode, encode_unit
 

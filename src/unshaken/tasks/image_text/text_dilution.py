@@ -18,12 +18,12 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import shorten
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
+from unshaken.explain.engine.layer_features import features_of_batches
 from unshaken.measure import Figure
 from unshaken.measure.classification.class_means import f1_columns
 from unshaken.measure.classification.f1_drops import compare_drops
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.models import fingerprint
-from unshaken.models.layer_features import features_of_batches
 from unshaken.models.loaders.from_open_clip import load_dual_encoder
 from unshaken.models.loaders.load import second_model
 from unshaken.models.zero_shot import IMAGES

@@ -22,6 +22,7 @@ from unshaken.core.imports import need
 from unshaken.core.progress import track
 from unshaken.core.registry import register
 from unshaken.core.tables import declare_table
+from unshaken.explain.engine.layer_features import Pool
 from unshaken.harden.engine.layers import last_layer
 from unshaken.measure import Figure
 from unshaken.measure.statistics.columns import Numbers
@@ -29,7 +30,6 @@ from unshaken.measure.statistics.intervals import share
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.measure.statistics.paired import compare
 from unshaken.measure.statistics.spread import figure_of_means
-from unshaken.models.layer_features import Pool
 from unshaken.tasks.evaluation import Evaluation, EvaluationFindings, EvaluationSubject, Listing
 from unshaken.tasks.features.linear_svm import choose_c, fit_svm
 from unshaken.tasks.features.probes import choose_probe_c, fit_knn_probe, fit_linear_probe

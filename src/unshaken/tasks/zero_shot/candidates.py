@@ -16,8 +16,8 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.data import Dataset
 from unshaken.data.dataset import BadSample
 from unshaken.data.streaming import stream
+from unshaken.explain.engine.layer_features import features_of_batches
 from unshaken.models import as_classifier
-from unshaken.models.layer_features import features_of_batches
 from unshaken.models.loaders.from_open_clip import load_dual_encoder
 from unshaken.models.zero_shot import IMAGES, DualEncoder, ZeroShot, unit
 from unshaken.tasks.zero_shot.model_factors import ModelFactors, parse_factors

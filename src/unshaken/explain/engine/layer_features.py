@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import batch_for
+from unshaken.core.cache import cache_dir
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.models import fingerprint
-from unshaken.store.address import cache_dir
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tensor_file import TensorFile
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError
-from unshaken.models.layer_features import layer_features, pooled
+from unshaken.explain.engine.layer_features import layer_features, pooled
 
 IMAGES = torch.randint(0, 256, (70, 1, 6, 6), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
