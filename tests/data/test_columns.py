@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 from unshaken.core.errors import DataError
 from unshaken.data import load_data
 from unshaken.data.arrays import InMemory
-from unshaken.data.dataset import BoxTable
+from unshaken.data.box_table import BoxTable
 from unshaken.data.decode import exif_of, exif_tags
 from unshaken.data.selection import Selection
 

@@ -20,7 +20,7 @@ from unshaken.core.label_record import LabelRecord
 from unshaken.core.part import CLEAN
 from unshaken.core.trust import dynamic as dynamic_check
 from unshaken.data import load_data
-from unshaken.data.dataset import BoxTable
+from unshaken.data.box_table import BoxTable
 from unshaken.models import load_model
 from unshaken.run import execute
 from unshaken.run.shard import Part, table_of

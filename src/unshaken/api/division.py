@@ -96,11 +96,7 @@ def divide(
 
     @cache
     def source() -> _Source:
-        if data is None:
-            refuse_code(config.data, str(run))
-            if config.data.startswith("<"):
-                raise DataError(f"{run}: its data was an object of Python; give it again as data")
-        return _Source(as_dataset(config.data if data is None else data, download=download), ids)
+        return _Source(*open_run_data(run, config, data, download=download))
 
     known = {} if meta is None else read_metadata(meta, ids, classes=lambda: source().classes())
     asked = _parse(by)
@@ -127,6 +123,38 @@ def divide(
         parts = [cut_column(name, known[name], borders) for name, borders in one]
         found.append(parts[0] if len(parts) == 1 else cross_slices(*parts))
     return Division(tuple(found), _table(ids, found, known))
+
+
+def open_run_data(
+    run: RunDir, config: RunConfig, data: DataSource | None, *, download: bool
+) -> tuple[Dataset, list[int]]:
+    """Open the data of a run.
+
+    Args:
+        run: its directory.
+        config: of the run.
+        data: its data; None for what its record names.
+        download: allow the data to be fetched from their own source.
+
+    Returns:
+        The data, and the row in them of each sample of the run.
+
+    Raises:
+        DataError: the data cannot be opened, or lack a sample of the run.
+    """
+    if data is None:
+        refuse_code(config.data, str(run))
+        if config.data.startswith("<"):
+            raise DataError(f"{run}: its data was an object of Python; give it again as data")
+    dataset = as_dataset(config.data if data is None else data, download=download)
+    rows = {name: row for row, name in enumerate(dataset.ids)}
+    missing = [name for name in config.ids if name not in rows]
+    if missing:
+        raise DataError(
+            f"{dataset.options.spec} lacks {len(missing):,} of the run's {len(config.ids):,} samples, such as "
+            f"{shorten(missing[0])}: is it the same data?"
+        )
+    return dataset, [rows[name] for name in config.ids]
 
 
 def asked_division(run: RunDir, config: RunConfig, data: DataSource, options: Options) -> Division | None:
@@ -200,21 +228,11 @@ class _Source:
 
     Args:
         dataset: the data.
-        ids: of the samples.
-
-    Raises:
-        DataError: the data lack a sample.
+        rows: of the samples, in the data.
     """
 
-    def __init__(self, dataset: Dataset, ids: Sequence[str]) -> None:
-        rows = {name: row for row, name in enumerate(dataset.ids)}
-        missing = [name for name in ids if name not in rows]
-        if missing:
-            raise DataError(
-                f"{dataset.options.spec} lacks {len(missing):,} of the run's {len(ids):,} samples, such as "
-                f"{shorten(missing[0])}: is it the same data?"
-            )
-        self._dataset, self._rows = dataset, [rows[name] for name in ids]
+    def __init__(self, dataset: Dataset, rows: Sequence[int]) -> None:
+        self._dataset, self._rows = dataset, rows
 
     def columns(self) -> dict[str, list[Any]]:
         """The data's own columns."""

@@ -19,7 +19,8 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.core.trust import NON_FINITE, NOT_FINITE
-from unshaken.data.dataset import BadSample, BoxTable
+from unshaken.data.box_table import BoxTable
+from unshaken.data.dataset import BadSample
 from unshaken.data.object_masks import object_masks
 from unshaken.data.streaming import stream
 from unshaken.explain.engine.analysis import Subject

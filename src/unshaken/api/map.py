@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unshaken.api.audit import Audit
+from unshaken.api.division import open_run_data
 from unshaken.api.job import choose_device
 from unshaken.core.batch import batch_for
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.consent import of_arguments, refuse_code
+from unshaken.core.consent import of_arguments
 from unshaken.core.device import device_of
 from unshaken.core.errors import DataError, RunError
 from unshaken.core.imports import need
 from unshaken.core.keywords import keywords
-from unshaken.core.numbers import LARGEST_BATCH, in_range, shorten
+from unshaken.core.numbers import LARGEST_BATCH, in_range
 from unshaken.core.oracle import Oracle
 from unshaken.core.part import CLEAN
 from unshaken.core.progress import track
@@ -108,7 +109,7 @@ def map_of(
     classifier = as_classifier(config.model if model is None else model, download=download).eval()
     if fingerprint(classifier) != config.model_fingerprint:
         raise RunError(f"{place}: its rows are of another model than {classifier.name!r} is now: give the run's model")
-    dataset = _open_data(place, config, data, download=download)
+    dataset, _ = open_run_data(place, config, data, download=download)
     training = None if train is None else as_dataset(train, download=download)
     classifier = classifier.to(choose_device(device))
     with locked(place):
@@ -130,22 +131,6 @@ def map_of(
         place.write_json(record.model_dump(mode="json", by_alias=True), RECORD)
         made = make_report(place)
     return Audit(place, made.summary, made.gates, made.page)
-
-
-def _open_data(run: RunDir, config: RunConfig, data: DataSource | None, *, download: bool) -> Dataset:
-    if data is None:
-        refuse_code(config.data, str(run))
-        if config.data.startswith("<"):
-            raise DataError(f"{run}: its data was an object of Python; give it again as data")
-    dataset = as_dataset(config.data if data is None else data, download=download)
-    there = set(dataset.ids)
-    missing = [name for name in config.ids if name not in there]
-    if missing:
-        raise DataError(
-            f"{dataset.options.spec} lacks {len(missing):,} of the run's {len(config.ids):,} samples, such as "
-            f"{shorten(missing[0])}: is it the same data?"
-        )
-    return dataset
 
 
 def _layer_of(model: Classifier, dataset: Dataset) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import LARGEST_COUNT, MAX_CLASSES, parse_number, parse_whole, shorten
-from unshaken.data.dataset import BoxTable
+from unshaken.data.box_table import BoxTable
 from unshaken.data.parquet_check import check_parquet
 from unshaken.data.spec import existing, reason_of
 

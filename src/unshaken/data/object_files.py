@@ -12,7 +12,8 @@ from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.data.box_files import check_spread, faults_of
-from unshaken.data.dataset import BoxTable, Dataset
+from unshaken.data.box_table import BoxTable
+from unshaken.data.dataset import Dataset
 from unshaken.data.decode import BadImage, form_of
 from unshaken.data.folder import ImageFile
 from unshaken.data.spec import Options

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
-from unshaken.data.dataset import Dataset, photo_size, seen_as
+from unshaken.data.box_table import photo_size, seen_as
+from unshaken.data.dataset import Dataset
 from unshaken.data.decode import BadImage, cut, open_image, place_photo
 from unshaken.data.spec import existing, reason_of
 

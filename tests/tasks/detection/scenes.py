@@ -6,7 +6,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.data import from_arrays
-from unshaken.data.dataset import BoxTable
+from unshaken.data.box_table import BoxTable
 from unshaken.models.networks.box_output import BoxOutput
 
 SIDE = 32

@@ -9,7 +9,7 @@ from tests.tasks.detection.scenes import SIDE, detector, scenes
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.data import from_arrays
-from unshaken.data.dataset import BoxTable
+from unshaken.data.box_table import BoxTable
 from unshaken.measure.object_detection.errors import KINDS
 from unshaken.report import schema
 

@@ -19,7 +19,7 @@ from unshaken.core.outcomes import cost_columns
 from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.core.tables import declare_table
 from unshaken.data import Dataset
-from unshaken.data.dataset import photo_size, seen_as
+from unshaken.data.box_table import photo_size, seen_as
 from unshaken.data.decode import place_photo
 from unshaken.measure.object_detection.errors import FALSE_KINDS, find_errors
 from unshaken.measure.object_detection.matching import Detections, Objects, box_iou, match
