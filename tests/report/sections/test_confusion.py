@@ -13,6 +13,7 @@ from unshaken.report.pages.runs import report_page
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.report.render.terminal import render_terminal
+from unshaken.report.sections.confusion import _carries_matrix
 from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 
@@ -47,8 +48,13 @@ def test_many_classes_have_pairs_and_no_matrix(make_run: Make) -> None:
     ]
 
 
-@pytest.mark.parametrize(("n", "drawn"), [(50, True), (49, False)])
-def test_a_matrix_is_drawn_from_five_images_a_class_on(make_run: Make, n: int, drawn: bool) -> None:
+@pytest.mark.parametrize(("n", "wrong", "drawn"), [(50, 10, True), (49, 10, False), (50, 9, False)])
+def test_a_matrix_needs_five_images_and_a_wrong_one_a_class(n: int, wrong: int, drawn: bool) -> None:
+    assert _carries_matrix({"names": list("abcdefghij"), "n": n, "wrong": wrong}) is drawn
+
+
+@pytest.mark.parametrize(("n", "drawn"), [(80, True), (72, False)])
+def test_a_matrix_is_drawn_where_the_counts_carry_it(make_run: Make, n: int, drawn: bool) -> None:
     summary = build(make_run(plan=[], n=n, classes=[f"kind {i}" for i in range(10)], bad=False))
     assert summary.data["confusion"][0]["matrix"] is not None
     assert ("A row is a true class" in render_html(report_page(summary))) is drawn

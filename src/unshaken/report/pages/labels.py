@@ -192,7 +192,7 @@ def _worst(source: Source) -> list[Block]:
 
     def lines(row: Mapping[str, Any]) -> tuple[Text, ...]:
         given, suggested = (pictures.class_name(names, row[k]) for k in ("given", "suggested"))
-        return Span(given, "bad"), f"probably {suggested}", Span(f"{row['id']}, {row['score']:.3g}", "soft")
+        return Span(given, "bad"), f"probably {suggested}", Span(row["id"], "soft"), Span(f"{row['score']:.3g}", "soft")
 
     exhibits = pictures.sample_exhibits(rows, images, lines)
     if not exhibits:

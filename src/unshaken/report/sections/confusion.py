@@ -20,7 +20,10 @@ from unshaken.report.sections import Report, Section
 LARGEST_MATRIX = 20
 """Classes of the largest matrix that is given; above it there are pairs only."""
 EACH = 5
-"""Images of each class, on average, from which on a matrix is drawn; below it nearly all its cells are 0 or 1."""
+"""Images of each class, on average, from which on a matrix is drawn; below it nearly all its cells are 0 or 1.
+
+It also needs a wrong image a class, on average: of fewer the table of pairs says as much.
+"""
 MOST_PAIRS = 20
 """Pairs of classes that are given."""
 PAIRS, NAMED = 8, 3
@@ -51,7 +54,7 @@ class Confusion(Section):
             where = "Confused most often on unchanged images:" if clean else f"Under {names[one['condition']]}:"
             sentences.append(f"{where} {', '.join(pairs)}.")
         found: list[Block] = [Heading("Confusions", "confusion", "Confusions"), Prose(" ".join(sentences), brief=True)]
-        matrices = [_matrix(one, names) for one in shown if one["matrix"] and one["n"] >= EACH * len(one["names"])]
+        matrices = [_matrix(one, names) for one in shown if one["matrix"] and _carries_matrix(one)]
         if matrices:
             text = (
                 "A row is a true class, a column what the model said, a number a count of images. In bold the images "
@@ -59,6 +62,12 @@ class Confusion(Section):
             )
             found += [Prose(text, "small"), *matrices]
         return [*found, _table(shown, names)]
+
+
+def _carries_matrix(one: Row) -> bool:
+    """Whether there are images enough, right and wrong, for a matrix to show more than single images."""
+    classes = len(one["names"])
+    return bool(one["n"] >= EACH * classes and one["wrong"] >= classes)
 
 
 def _matrix(one: Row, names: Mapping[str, str]) -> Table:
