@@ -233,9 +233,19 @@ def foolbox_attack(linf: str, l2: str, arguments: Arguments, *, minimal: bool = 
 
         wrapped = foolbox.PyTorchModel(work.model, bounds=(0, 1), device="cpu")
         attack = getattr(foolbox.attacks, {"linf": linf, "l2": l2}[work.norm])(**arguments(work))
-        return lambda x, y: attack(wrapped, x, y, epsilons=None if minimal else work.eps)[1]
+        return lambda x, y: without_blanks(attack(wrapped, x, y, epsilons=None if minimal else work.eps)[1], x)
 
     return seeded(make)
+
+
+def without_blanks(found: Tensor, images: Tensor) -> Tensor:
+    """Put the images in the place of black ones, by which foolbox's C&W says that it found none.
+
+    Args:
+        found: `[N, C, H, W]`.
+        images: as `found`.
+    """
+    return torch.where((found == 0).flatten(1).all(1).view(-1, 1, 1, 1), images, found)
 
 
 # adv-lib

@@ -79,6 +79,7 @@ class _Attack:
     from unshaken.attack import Square as Square
     from unshaken.attack import Substitution as Substitution
     from unshaken.attack import Transfer as Transfer
+    from unshaken.attack import UAP as UAP
     from unshaken.attack import UniversalPatch as UniversalPatch
     from unshaken.attack import ViewFool as ViewFool
     __call__ = staticmethod(_attack)

@@ -327,6 +327,15 @@ EXPECTED = {
         "search=",
         "needs_labels linf l2 l1",
     ],
+    "uap": [
+        "fit=",
+        "images=500 >0",
+        "passes=10 >0",
+        "rate=0.8 >0 <=1",
+        "steps=50 >0",
+        "overshoot=0.02 >=0",
+        "needs_labels reads_clean linf l2",
+    ],
     "universal-patch": [
         "mask=circle",
         "place=random",

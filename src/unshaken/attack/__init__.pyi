@@ -23,6 +23,7 @@ from unshaken.attack.gradient.fgsm import FGSM as FGSM
 from unshaken.attack.gradient.jsma import JSMA as JSMA
 from unshaken.attack.gradient.mi_fgsm import MIFGSM as MIFGSM
 from unshaken.attack.gradient.pgd import PGD as PGD
+from unshaken.attack.gradient.uap import UAP as UAP
 from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner as CarliniWagner
 from unshaken.attack.minimal_norm.ddn import DDN as DDN
 from unshaken.attack.minimal_norm.deepfool import DeepFool as DeepFool
