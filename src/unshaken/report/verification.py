@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.notebook import facts_card
 from unshaken.core.part import CLEAN
 from unshaken.measure.statistics.intervals import Figure, drawn_share
 from unshaken.measure.statistics.paired import mcnemar
@@ -111,6 +112,10 @@ class Verification:
                 + "; ".join(f"{name}: {there} there, {here} here" for name, there, here in self.machine)
             )
         return found
+
+    def _repr_html_(self) -> str:
+        facts = {c.condition: f"{c.agree:,} of {c.rows:,} rows agree" for c in self.checks}
+        return facts_card(f"{self.submission}: {self.sentences()[0]}", facts, " ".join(self.sentences()[1:]))
 
     def to_json(self) -> dict[str, Any]:
         """As `unshaken board verify --json` prints it."""

@@ -79,6 +79,12 @@ def test_label_sharpness_of_a_data_set():
     assert found.arrays["sharpness_of_classes"][0, 1] == pytest.approx(exact.largest.value)
 
 
+@pytest.mark.parametrize(("most", "there"), [(2, True), (1, False)])
+def test_the_matrix_of_classes_is_there_for_as_many_as_a_page_shows(monkeypatch, most, there):
+    monkeypatch.setattr("unshaken.explain.geometry.label_sharpness._MOST_CLASSES", most)
+    assert ("sharpness_of_classes" in LabelSharpness(draws=2).find(subject()).arrays) == there
+
+
 def test_classes_are_balanced():
     labels = (torch.arange(N) < 70).long()
     assert LabelSharpness(most=40, draws=2).find(subject(labels=labels)).extra["samples"] == 40

@@ -93,6 +93,12 @@ def test_geo_mle_with_one_k_is_the_mean_of_the_local_estimates():
     assert found == pytest.approx(local, rel=0.01)
 
 
+def test_geo_mle_leaves_out_points_that_too_few_neighbours_were_drawn_of():
+    known = nearest(cube(3, 60), 20)
+    with pytest.raises(DataError, match="no point has enough neighbours"):
+        geo_mle_dimension(known, (10, 20), samples=3)  # a sample has about 63 % of the points, so never all 20
+
+
 def test_estimates_do_not_change_with_scale_rotation_translation_or_padding():
     points = torch.from_numpy(np.random.default_rng(0).standard_normal((200, 6)) * np.arange(1, 7))
     turned = points @ torch.from_numpy(ortho_group.rvs(6, random_state=0))

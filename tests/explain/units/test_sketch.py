@@ -112,3 +112,13 @@ def test_streams_may_come_from_several_images_at_once():
     exact = np.quantile(values.transpose(0, 1).flatten(1).double().numpy(), 0.9, axis=1)
     assert torch.equal(together.value(), apart.value())
     np.testing.assert_allclose(together.value(), exact, rtol=2 / 128)
+
+
+def test_counts_become_64_bits_long_before_they_can_overflow():
+    sketch, values = QuantileSketch(0.9, 128), torch.randn(7, 3, EXACT, generator=torch.Generator().manual_seed(1))
+    sketch.add(values)
+    sketch.value()
+    assert sketch._buckets.counts.dtype == torch.int32
+    sketch._buckets.total = torch.iinfo(torch.int32).max - 6 * EXACT
+    sketch._buckets.count(values)
+    assert sketch._buckets.counts.dtype == torch.int64

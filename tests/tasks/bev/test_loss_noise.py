@@ -54,6 +54,11 @@ def test_efficiency_does_not_depend_on_the_scale_of_a_loss():
     assert scaled.efficiency == pytest.approx(loss_noise("l1", 2.0).efficiency)
 
 
+def test_formulas_are_those_of_gaussian_noise_alone():
+    assert loss_noise("dice", 1.0).closed_form == pytest.approx(0.0625, rel=3e-3)
+    assert loss_noise("dice", 1.0, noise="t").closed_form is None
+
+
 def test_any_loss_will_do_with_kinks_of_its_own():
     def dead_zone(eta, length):
         return torch.relu(eta.abs() - 0.7)

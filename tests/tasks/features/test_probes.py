@@ -15,6 +15,7 @@ from unshaken.tasks.features import (
     fit_linear_probe,
     frozen_features,
     layer_features,
+    linear_svm,
 )
 
 RNG = np.random.default_rng(0)
@@ -81,3 +82,7 @@ NAN = np.where(np.arange(60)[:, None] == 5, np.nan, FEATURES)
 def test_bad_input_is_named(call, message):
     with pytest.raises((DataError, ParameterError), match=message):
         call()
+
+
+def test_five_powers_of_ten_are_tried():
+    assert tuple(pytest.approx(10.0**k) for k in range(-2, 3)) == linear_svm.GRID

@@ -102,3 +102,9 @@ def test_a_query_is_where_its_neighbours_are():
 def test_bad_input_is_named(call, message):
     with pytest.raises((DataError, ParameterError), match=message):
         call()
+
+
+def test_copies_are_of_seed_0_unless_told_otherwise():
+    images = torch.randint(256, (4, 3, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(make_copies(images, "crop"), make_copies(images, "crop", seed=0))
+    assert not torch.equal(make_copies(images, "crop"), make_copies(images, "crop", seed=1))

@@ -72,3 +72,9 @@ def test_documents_are_changed_by_the_words_of_the_query_or_the_first_document()
         "copy-first": "A bird. A plane. A plane.",
         "none": "A bird.",
     }
+
+
+def test_one_word_is_misspelt_unless_told_otherwise():
+    query = "several longer words together"
+    found = misspell(query, np.random.default_rng(0), typo="substitute").split()
+    assert sum(a != b for a, b in zip(query.split(), found, strict=True)) == 1

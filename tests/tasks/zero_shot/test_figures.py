@@ -31,6 +31,7 @@ from unshaken.tasks.zero_shot.across import family_lines, robustness_beyond
 from unshaken.tasks.zero_shot.aspects import mean_figure
 from unshaken.tasks.zero_shot.choices import Choice, renumber
 from unshaken.tasks.zero_shot.visual_factors import check_factors
+from unshaken.tasks.zero_shot.zero_shot import _figure
 
 
 def normality(cosines, scale=1.0):
@@ -239,3 +240,10 @@ def test_answers_in_the_numbers_of_another_model():
     found = renumber(answers, names, ("blue", "red", "green"))  # has no grey
     assert found == [Choice("a", (1, 0), 0, 1), Choice("b", (2, 0), 2, None, "why")]
     assert renumber(answers, names, ("Blue", "blue", "red", "green", "grey")) == [Choice("c", (2, 4), 2, 4)]
+
+
+def test_a_figure_of_a_record_keeps_its_ends_and_has_none_where_they_are_unbounded():
+    one = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9, "interval": "bootstrap"}
+    assert (_figure(one).low, _figure(one).high) == (0.4, 0.6)
+    unbounded = _figure({**one, "low": None, "high": None})
+    assert (unbounded.low, unbounded.high) == (-math.inf, math.inf)

@@ -9,15 +9,15 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.part import TARGETED
-from unshaken.explain.engine.neighbours import read_neighbours
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Text
 from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures.pictures import BUDGET, Example, Examples, address, examples_of
 from unshaken.report.sections import Report, Section
+from unshaken.store.run_dir import RunDir
 
 Neighbours = tuple[Mapping[str, Any], Mapping[str, Tensor]]
-"""As `read_neighbours` gives them."""
+"""The record of a run's nearest training images, and these by id."""
 AROUND = "The difference is shown around grey, amplified as stated."
 
 
@@ -39,7 +39,7 @@ class ExamplesOfChanges(Section):
 
 def neighbours_text(report: Report) -> tuple[Prose, ...]:
     """What the nearest training images beside the examples are, where the run has them."""
-    if (found := read_neighbours(report.source.run)) is None:
+    if (found := _neighbours(report.source.run)) is None:
         return ()
     record, _ = found
     layer = ("of the layer ", Span(record["layer"], "code")) if record["layer"] else ("of the logits",)
@@ -69,12 +69,18 @@ def galleries(report: Report, wanted: Callable[[Mapping[str, Any]], bool]) -> li
     every = (*cells.changes_of(data), *targeted, *data["minimal_norms"])
     conditions = [c for c in every if wanted(c)]
     size = BUDGET if len(conditions) == len(every) else BUDGET // 2
-    neighbours = read_neighbours(source.run)
+    neighbours = _neighbours(source.run)
     if neighbours:  # a fourth picture each
         size = 3 * size // 4
     found = examples_of(source.run, source.config, source.frame, conditions, size=size)
     found.sort(key=lambda g: float((cells.metric(g.condition) or {"value": 1})["value"]))
     return [_gallery(one, neighbours, is_open=number == 0) for number, one in enumerate(found)]
+
+
+def _neighbours(run: RunDir) -> Neighbours | None:
+    from unshaken.explain.engine.neighbours import read_neighbours  # with a room that figures alone need not
+
+    return read_neighbours(run)
 
 
 def _gallery(found: Examples, neighbours: Neighbours | None, *, is_open: bool) -> Details:
@@ -84,7 +90,7 @@ def _gallery(found: Examples, neighbours: Neighbours | None, *, is_open: bool) -
         record, images = neighbours
         near = record["conditions"].get(found.condition["condition"], {})
         pairs = zip(found.examples, exhibits, strict=True)
-        exhibits = tuple(_beside(e, near[one.id], images) if one.id in near else e for one, e in pairs)
+        exhibits = tuple(_with_nearest(e, near[one.id], images) if one.id in near else e for one, e in pairs)
     note = f"{len(found.examples)} of {found.kept} that were kept"
     return Details(name, (Gallery(exhibits, found.small),), note, is_open)
 
@@ -112,7 +118,7 @@ def _exhibit(one: Example, name: str, norm: str | None) -> Exhibit:
     return Exhibit(pictures, (*lines, Span(one.id, "code")))
 
 
-def _beside(exhibit: Exhibit, near: Mapping[str, Any], images: Mapping[str, Tensor]) -> Exhibit:
+def _with_nearest(exhibit: Exhibit, near: Mapping[str, Any], images: Mapping[str, Tensor]) -> Exhibit:
     """The same with the nearest training image."""
     label = near["label"] or "no label"
     shown = Picture(address(images[near["id"]]), f"Nearest training image {near['id']}: {label}", "nearest in training")

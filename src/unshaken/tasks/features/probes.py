@@ -16,10 +16,8 @@ from unshaken.core.imports import need
 from unshaken.explain.engine.layer_features import Pool, layer_features
 from unshaken.harden.engine.layers import last_layer
 from unshaken.measure.statistics.columns import Indices, Numbers
+from unshaken.tasks.features.linear_svm import GRID
 from unshaken.tasks.features.transforms import Features, unit
-
-GRID = (0.01, 0.1, 1.0, 10.0, 100.0)
-"""Values of C that are tried."""
 
 
 def frozen_features(
