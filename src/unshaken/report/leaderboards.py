@@ -44,7 +44,7 @@ def robustbench(runs: Sequence[RunDir], dataset: str | None = None) -> str:
         budgets = ", ".join(c["condition"] for c in attacks) or "none"
         raise RunError(
             f"{runs[0]}: RobustBench takes the accuracy under AutoAttack at one budget, and this run has {budgets}: "
-            "make one by unshaken attack --attack autoattack --norm linf --eps 8/255"
+            "make one by unshaken attack --method autoattack --norm linf --eps 8/255"
         )
     record: dict[str, Any] = {
         "link": None, "name": None, "authors": None, "additional_data": None, "number_forward_passes": 1,
@@ -172,7 +172,8 @@ def _among_five(run: RunDir) -> float | None:
     if not rows or any(label is None or not logits for label, logits in rows):
         return None
     ranks = [sum(other > logits[label] for other in logits) if label < len(logits) else 5 for label, logits in rows]
-    return sum(rank < 5 for rank in ranks) / len(ranks)
+    found: list[int] = [rank for rank in ranks if rank < 5]
+    return len(found) / len(ranks)
 
 
 def _photo(view: str) -> list[str]:

@@ -275,6 +275,7 @@ def _equal(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.equal(a, b) | (np.isnan(a) & np.isnan(b))
 
 
-def _near(a: NDArray[np.float64], b: NDArray[np.float64], most: Any) -> NDArray[np.bool_]:
+def _near(a: NDArray[np.float64], b: NDArray[np.float64], most: float | NDArray[np.float64]) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
-        return _equal(a, b) | (np.abs(a - b) <= most)
+        near: NDArray[np.bool_] = np.abs(a - b) <= most
+    return _equal(a, b) | near
