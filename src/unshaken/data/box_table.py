@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,10 +14,23 @@ from torch import Tensor
 from unshaken.core.boxes import OBJECT, stack_boxes
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
-from unshaken.data.decode import BadImage, form_of, place_photo
+from unshaken.data.decode import BadImage, Source, form_of, place_photo
+from unshaken.data.spec import Options
 
-if TYPE_CHECKING:
-    from unshaken.data.dataset import Dataset
+
+class Photos(Protocol):
+    """Data whose photos have boxes, such as a `Dataset`."""
+
+    options: Options
+    classes: tuple[str, ...]
+    photo_sizes: dict[int, tuple[int, int]]
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids of the samples."""
+
+    def fetch(self, index: int) -> Source:
+        """Fetch a photo as bytes, a path or an array."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +59,7 @@ class BoxTable:
         object.__setattr__(self, "rows", rows)
 
     def in_view(
-        self, dataset: Dataset, indices: Sequence[int], view: View | None, *, labels: Sequence[int] | None = None
+        self, dataset: Photos, indices: Sequence[int], view: View | None, *, labels: Sequence[int] | None = None
     ) -> list[Tensor]:
         """The boxes of samples, in pixels of what the model sees: resized and cut as the photos are.
 
@@ -75,7 +88,7 @@ class BoxTable:
             found.append(torch.from_numpy(corners[kept].astype(np.float32)))
         return found
 
-    def objects(self, dataset: Dataset, indices: Sequence[int], view: View | None) -> Tensor:
+    def objects(self, dataset: Photos, indices: Sequence[int], view: View | None) -> Tensor:
         """The objects of samples as `Batch` holds them, float32 `[N, M, 7]`, in pixels of what the model sees.
 
         Args:
@@ -109,7 +122,7 @@ class BoxTable:
             "object_area": [float(one.max()) if len(one) else None for one in found],
         }
 
-    def check(self, dataset: Dataset) -> None:
+    def check(self, dataset: Photos) -> None:
         """Refuse a table of other data.
 
         Raises:
@@ -132,13 +145,13 @@ class BoxTable:
             )
 
 
-def seen_as(dataset: Dataset, view: View | None) -> View | None:
+def seen_as(dataset: Photos, view: View | None) -> View | None:
     """The view that holds for a data set, whose SPEC may set a size; None for photos as they are."""
     size = dataset.options.size
     return view if size is None else View(size, size, size)
 
 
-def photo_size(dataset: Dataset, index: int) -> tuple[int, int]:
+def photo_size(dataset: Photos, index: int) -> tuple[int, int]:
     """Width and height of a photo; of one that cannot be read 1 and 1, for it is not explained either."""
     if index not in dataset.photo_sizes:
         try:

@@ -81,18 +81,18 @@ def fit_perturbation(
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class UniversalPerturbation:
     """A perturbation.
 
     Args:
         v: `[1, C, H, W]`.
         eps: of the ball that it was fitted in.
-        seen: pixels of the images that it was fitted on and that must not be measured.
+        fitted_on: pixels of the images that it was fitted on and that must not be measured.
     """
 
     v: Tensor
     eps: float
-    seen: frozenset[bytes]
+    fitted_on: frozenset[bytes]
 
 
 class UAPState(State):
@@ -125,7 +125,7 @@ class UAP(Attack[UAPState]):
     )
     steps: PositiveInt = Field(default=50, description="maximum number of steps of DeepFool for one image")
     overshoot: float = Field(default=0.02, ge=0, description="relative overshoot of DeepFool")
-    _fitted: Fitted | None = PrivateAttr(default=None)
+    _fitted: UniversalPerturbation | None = PrivateAttr(default=None)
 
     @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
@@ -135,14 +135,14 @@ class UAP(Attack[UAPState]):
         why = f"fitted on {self.fit}" if self.fit else "fitted on the run's first samples, which are measured too"
         return [Phase(copy, "uap", why=why)], []
 
-    def _fit(self, context: AttackContext) -> Fitted:
+    def _fit(self, context: AttackContext) -> UniversalPerturbation:
         images = self._images(context)
         search = DeepFool(steps=self.steps, overshoot=self.overshoot, candidates=min(10, context.classes))
         v = fit_perturbation(
             context.oracle, images, norm=context.norm, eps=context.eps, search=search, passes=self.passes,
             rate=self.rate, seed=context.seed,
         )  # fmt: skip
-        return Fitted(v, context.eps, frozenset(map(_pixels, images)) if self.fit else frozenset())
+        return UniversalPerturbation(v, context.eps, frozenset(map(_pixels, images)) if self.fit else frozenset())
 
     def _images(self, context: AttackContext) -> Tensor:
         """Images to fit on, `[N, C, H, W]`."""
@@ -161,8 +161,8 @@ class UAP(Attack[UAPState]):
     def start(self, problem: Problem, rng: SampleRng) -> UAPState:
         if self._fitted is None:
             raise ParameterError("uap: it is fitted by attack(), not searched for one sample at a time")
-        ball, seen = problem.ball, self._fitted.seen
-        if seen and any(_pixels(image) in seen for image in ball.clean):
+        ball, fitted_on = problem.ball, self._fitted.fitted_on
+        if fitted_on and any(_pixels(image) in fitted_on for image in ball.clean):
             raise ParameterError(
                 f"uap: fit={self.fit!r} has images that are measured too: give others, such as another split"
             )
