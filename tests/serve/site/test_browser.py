@@ -94,6 +94,20 @@ def test_the_pictures_of_a_sample_are_enlarged_and_moved_together(open_tab, site
     assert {t for t in troubles if "404" not in t} == set()
 
 
+def test_a_folded_run_is_fetched_when_it_is_opened(open_tab, site):
+    a, b = (runs_of(site)[name].id for name in ("a", "deep/b"))
+    tab, troubles = open_tab(f"/runs/{a}/samples/0")
+    part = tab.locator(f"#run-{b}")
+    assert part.locator("table").count() == 0
+    part.locator("summary").press("Enter")
+    part.locator("table").wait_for()
+    assert tab.url.endswith(f"/runs/{a}/samples/0?beside={b}#run-{b}")
+    assert barriers_of(tab) == []
+    tab.reload()
+    assert part.locator("table").is_visible()
+    assert {t for t in troubles if "404" not in t} == set()
+
+
 def test_the_keyboard_alone_compares_filters_and_starts_a_run(open_tab, site):
     site.jobs.command = (sys.executable, "-c", "pass")
     a, b = (runs_of(site)[name] for name in ("a", "deep/b"))
