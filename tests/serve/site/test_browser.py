@@ -45,7 +45,7 @@ def test_every_page_is_accessible(open_tab, site, width, scheme):
         "/jobs/new?verb=attack&method=pgd",
         f"/jobs/{job.id}",
     ]
-    pages += [f"/runs/{a.id}{page}" for page in ("", "/samples", "/samples/1", "/report", "/samples?after=x")]
+    pages += [f"/runs/{a.id}{page}" for page in ("", "/samples", "/samples/1", "/report", "/model", "/samples?after=x")]
     pages += [f"/compare?baseline={a.id}&candidate={b.id}"]
     tab, _ = open_tab("/", width=width, color_scheme=scheme)
     found = {}
