@@ -50,7 +50,7 @@ def answer_blocks(title: str, blocks: Sequence[Block], *, session: Session | Non
 @cache
 def static_files() -> dict[str, Response]:
     """The files that pages refer to, by name: nothing else is served from the disk."""
-    found = {name: _file(name) for name in ("keys.js", "follow.js", "check.js", "zoom.js")}
+    found = {name: _file(name) for name in ("keys.js", "follow.js", "check.js", "zoom.js", "beside.js")}
     found |= {"style.css": stylesheet() + _file("app.css"), "map.js": map_script(), "download.js": download_script()}
     headers = {"cache-control": "private, max-age=31536000, immutable"}
     return {k: Response(v, media_type=KINDS[k.partition(".")[2]], headers=headers) for k, v in found.items()}

@@ -45,7 +45,7 @@ def test_every_page_is_accessible(open_tab, site, width, scheme):
         "/jobs/new?verb=attack&method=pgd",
         f"/jobs/{job.id}",
     ]
-    pages += [f"/runs/{a.id}{page}" for page in ("", "/samples", "/samples/1", "/report", "/samples?after=x")]
+    pages += [f"/runs/{a.id}{page}" for page in ("", "/samples", "/samples/1", "/report", "/model", "/samples?after=x")]
     pages += [f"/compare?baseline={a.id}&candidate={b.id}"]
     tab, _ = open_tab("/", width=width, color_scheme=scheme)
     found = {}
@@ -91,6 +91,20 @@ def test_the_pictures_of_a_sample_are_enlarged_and_moved_together(open_tab, site
     assert (shown(), tab.locator("output").inner_text()) == ({""}, "1×")
     tab.keyboard.press("ArrowRight")
     tab.wait_for_url(re.compile(r"/samples/2$"))
+    assert {t for t in troubles if "404" not in t} == set()
+
+
+def test_a_folded_run_is_fetched_when_it_is_opened(open_tab, site):
+    a, b = (runs_of(site)[name].id for name in ("a", "deep/b"))
+    tab, troubles = open_tab(f"/runs/{a}/samples/0")
+    part = tab.locator(f"#run-{b}")
+    assert part.locator("table").count() == 0
+    part.locator("summary").press("Enter")
+    part.locator("table").wait_for()
+    assert tab.url.endswith(f"/runs/{a}/samples/0?beside={b}#run-{b}")
+    assert barriers_of(tab) == []
+    tab.reload()
+    assert part.locator("table").is_visible()
     assert {t for t in troubles if "404" not in t} == set()
 
 

@@ -19,6 +19,7 @@ from unshaken.report import write_report
 from unshaken.report.gates.kept import begin_gates
 from unshaken.run.shard import write_flags
 from unshaken.serve.app import create_app
+from unshaken.serve.site.opened import OpenedRun
 from unshaken.serve.site.part import site_part
 from unshaken.serve.site.records import KINDS
 
@@ -79,7 +80,7 @@ def test_a_run_shows_its_figures_and_leads_to_its_samples(ann):
     assert "12 samples" in grid
     sample = ann.get(f"/runs/{run.id}/samples/9")
     assert "deep/b" in sample  # the other run on the same data
-    assert sample.count("fog-3</a>") == 2
+    assert sample.count("fog-3</a>") == 1
 
 
 def test_every_link_of_every_page_leads_somewhere(ann):
@@ -306,15 +307,46 @@ def test_a_page_of_a_sample_says_that_its_rows_are_damaged(open_client, folder, 
     assert "deep/b" in page  # the other run on the same data
 
 
-def test_a_sample_shows_this_run_and_folds_the_others(ann):
+def test_a_sample_shows_this_run_and_opens_another_when_asked(ann, monkeypatch):
+    read, rows_of = [], OpenedRun.rows_of
+    monkeypatch.setattr(OpenedRun, "rows_of", lambda one, *a: read.append(str(one.run)) or rows_of(one, *a))
     runs = runs_of(ann.site)
-    page = ann.get(f"/runs/{runs['a'].id}/samples/0")
-    before, after = page.split("<details>")
-    assert before.count("<table") == 1
-    assert after.count("<table") == 1
-    assert f'href="/runs/{runs["deep/b"].id}/samples/0"' in after
+    a, b = runs["a"].id, runs["deep/b"].id
+    address = f"/runs/{a}/samples/0"
+    folded = ann.get(address)
+    assert (folded.count("<table"), folded.count("<details")) == (1, 1)
+    assert f'href="{address}?beside={b}#run-{b}"' in folded
+    assert {Path(one).name for one in read} == {"a"}  # of a folded run nothing is read
+    before, after = ann.get(f"{address}?beside={b}").split(f'<details id="run-{b}" open>')
+    assert (before.count("<table"), after.count("<table")) == (1, 1)
+    assert f'href="/runs/{b}/samples/0"' in after
     # i % 8 = 0: wrong unchanged, and under both conditions
     assert "right under 0 of 3 conditions" in after
+    assert Path(read[-1]).name == "b"
+
+
+def test_a_sample_is_shown_beside_runs_on_the_same_data_alone(open_client, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "runs")
+    write_report(write_run(tmp_path / "runs/c", plan=PLAN, data_fingerprint="other"))
+    write_report(write_run(tmp_path / "runs/short", plan=PLAN, n=40))
+    for file in (tmp_path / "runs/deep/b/rows/outcomes").iterdir():
+        file.write_bytes(file.read_bytes()[:-9])
+    ann = open_client(tmp_path / "runs")
+    runs = {name: run.id for name, run in runs_of(ann.site).items()}
+    address = f"/runs/{runs['a']}/samples/0"
+    assert f"The run {runs['c']} is no other run on the same data." in ann.get(f"{address}?beside={runs['c']}", 404)
+    ann.get(f"{address}?beside={runs['a']}", 404)
+    ann.get(f"{address}?beside=999", 404)
+    ann.get(f"{address}?beside=x", 404)
+    assert "is damaged" in ann.get(f"{address}?beside={runs['deep/b']}")
+    assert "no sample of this id" in ann.get(f"/runs/{runs['a']}/samples/45?beside={runs['short']}")
+
+
+def test_a_run_that_is_not_among_the_newest_is_shown_beside(ann, monkeypatch):
+    monkeypatch.setattr("unshaken.serve.site.pages.samples.OTHERS", 0)
+    a, b = (runs_of(ann.site)[name].id for name in ("a", "deep/b"))
+    assert "<details" not in ann.get(f"/runs/{a}/samples/0")
+    assert f'id="run-{b}" open' in ann.get(f"/runs/{a}/samples/0?beside={b}")
 
 
 def test_class_names_are_escaped_everywhere(ann):

@@ -57,6 +57,7 @@ class RunFilters:
         state: how far it came.
         tag: that it has.
         like: a run that it can be compared with.
+        model: name of its model, as a whole.
         archived: whether it is in the archive; None for both.
     """
 
@@ -65,6 +66,7 @@ class RunFilters:
     state: str = ""
     tag: str = ""
     like: ListedRun | None = None
+    model: str = ""
     archived: bool | None = None
 
 
@@ -232,6 +234,7 @@ def _conditions(index: RunIndex, asked: RunFilters) -> list[sa.ColumnElement[boo
     for column, wanted in (
         (t.run.c.kind, asked.kind),
         (t.run.c.state, asked.state),
+        (t.run.c.model, asked.model),
     ):
         if wanted:
             fits.append(column == wanted)

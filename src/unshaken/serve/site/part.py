@@ -18,7 +18,7 @@ from unshaken.serve.review.part import review_part
 from unshaken.serve.review.store import ReviewStore
 from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.jobs import JobRecords, Jobs
-from unshaken.serve.site.pages import jobs, run, runs, samples
+from unshaken.serve.site.pages import jobs, model, run, runs, samples
 from unshaken.serve.site.state import Site
 from unshaken.store.run_dir import RunDir
 
@@ -87,7 +87,7 @@ def site_part(site: Site, *, every: float = EVERY) -> Part:
         finally:
             ended.set()
 
-    pages = (runs, run, samples) + (() if site.read_only else (jobs,))
+    pages = (runs, run, samples, model) + (() if site.read_only else (jobs,))
     nav = (("Runs", "/runs"), ("Papers", "/papers")) + (() if site.read_only else (("Jobs", "/jobs"),))
     return Part("site", site, [page.router for page in pages], nav=nav, lifespan=refreshed)
 

@@ -20,6 +20,7 @@ from unshaken.serve.site.jobs import Jobs
 from unshaken.serve.site.listing import ListedRun, run_of
 from unshaken.serve.site.opened import OpenedRun
 from unshaken.serve.site.partial import PartialFigures
+from unshaken.serve.site.trend import TrendFigure, read_figures
 from unshaken.store.run_dir import RunDir, consistent
 
 REVIEWS = "review.db"
@@ -51,6 +52,7 @@ class Site:
     _grids: LazyCache[SampleGrid] = field(default_factory=lambda: LazyCache(MOST_SAMPLES, lambda grid: grid.samples))
     _reviews: LazyCache[ReviewStore] = field(default_factory=lambda: LazyCache(1000, drop=ReviewStore.close))
     _reports: LazyCache[tuple[Block, ...]] = field(default_factory=lambda: LazyCache(12))
+    _figures: LazyCache[dict[str, TrendFigure]] = field(default_factory=lambda: LazyCache(400_000, len))
     _partial: LazyCache[PartialFigures] = field(default_factory=lambda: LazyCache(20))
 
     @property
@@ -69,6 +71,10 @@ class Site:
             RunError: it is of another command, or damaged.
         """
         return self._opened.get((listed.place, listed.mark), lambda: OpenedRun(listed.place, self._grids))
+
+    def figures(self, listed: ListedRun) -> dict[str, TrendFigure]:
+        """All figures of a run's summary by name; none without a summary."""
+        return self._figures.get((listed.place, listed.mark), lambda: read_figures(listed.place))
 
     def partial(self, out: str) -> PartialFigures:
         """The figures of the finished shards of a job.

@@ -20,7 +20,7 @@ from unshaken.serve.site.records import KINDS
 from unshaken.serve.site.state import Site
 
 LARGEST = 2**31 - 1
-NAV = (("Run", ""), ("Samples", "samples"), ("Report", "report"))
+NAV = (("Run", ""), ("Samples", "samples"), ("Report", "report"), ("Model", "model"))
 """Pages of a run, by name and address."""
 
 RunNumber = Annotated[int, Path(ge=1, le=LARGEST)]
@@ -101,7 +101,8 @@ class RunContext:
             here: address of the part of the navigation that the page belongs to.
         """
         evaluation = self.listed.record == "run.json" and self.listed.state != "damaged"
-        nav = tuple((text, self.address(part), part == here) for text, part in NAV if evaluation or part != "samples")
+        absent = {"samples": not evaluation, "model": not self.listed.model}
+        nav = tuple((text, self.address(part), part == here) for text, part in NAV if not absent.get(part))
         return {"title": f"{title} · {self.listed.name}", "session": self.session, "nav": nav}
 
     def answer(self, template: str, title: str, here: str, **values: Any) -> HTMLResponse:

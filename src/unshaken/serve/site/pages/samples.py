@@ -12,13 +12,13 @@ from unshaken.core.numbers import parse_number
 from unshaken.core.part import CLEAN
 from unshaken.serve.images import Picture, answer_picture
 from unshaken.serve.site.grid import GridFilters, GridOrder, GridPage, Outcome
-from unshaken.serve.site.listing import RunFilters, list_runs
+from unshaken.serve.site.listing import RunFilters, comparable, list_runs
 from unshaken.serve.site.opened import TABLES, check_condition
-from unshaken.serve.site.pages.context import LARGEST, Field, InRun, RunContext
+from unshaken.serve.site.pages.context import LARGEST, Field, InRun, RunContext, find_run
 
 router = APIRouter(prefix="/runs/{number}")
 OTHERS = 12
-"""Other runs on the same data in which a sample is looked up, the newest first."""
+"""Other runs on the same data that the page of a sample names, the newest first."""
 WORDS = {Outcome.ANY: "any", Outcome.BROKEN: "right before, wrong now", Outcome.WRONG: "wrong", Outcome.RIGHT: "right"}
 ORDERS = {
     GridOrder.WORST: "most damaged first",
@@ -67,27 +67,26 @@ def grid(
 
 
 @router.get("/samples/{n}")
-def sample(here: InRun, n: SampleNumber) -> Response:
-    """Page of a sample: its outcomes in this run, and in the newest other runs on the same data."""
+def sample(here: InRun, n: SampleNumber, beside: Annotated[int | None, Query(ge=1, le=LARGEST)] = None) -> Response:
+    """Page of a sample: its outcomes in this run, and in another one on the same data, of which it names the newest."""
     id, opened = _id(here, n), here.opened
-    runs, troubles = list[tuple[RunContext, int, list[dict[str, Any]]]](), list[str]()
+    rows, troubles = list[dict[str, Any]](), list[str]()
     tables, kept = dict[str, list[dict[str, Any]]](), list[str]()
     try:
-        runs.append((here, n, opened.rows_of(n)))
-        tables = {name: rows for name in TABLES if (rows := opened.rows_of(n, name))}
+        rows = opened.rows_of(n)
+        tables = {name: found for name in TABLES if (found := opened.rows_of(n, name))}
         kept = [c for c in opened.example_conditions(n) if c != CLEAN.id]
     except UnshakenError as error:
         troubles.append(f"{error}.")
-    if here.listed.data_key:
-        same = list_runs(here.site.index, RunFilters(like=here.listed), limit=OTHERS + 1).runs
-        for other in (RunContext(here.site, here.session, run) for run in same if run.id != here.listed.id):
-            try:
-                there = other.site.open(other.listed)
-                place = there.places.get(id)
-                if place is not None:
-                    runs.append((other, place, there.rows_of(place)))
-            except UnshakenError as error:
-                troubles.append(f"{error}.")
+    others = _others(here, beside)
+    place, rows_beside, trouble_beside = None, list[dict[str, Any]](), ""
+    try:
+        if beside is not None:
+            there = here.site.open(others[beside].listed)
+            place = there.places.get(id)
+            rows_beside = [] if place is None else there.rows_of(place)
+    except UnshakenError as error:
+        trouble_beside = f"{error}."
     return here.answer(
         "sample",
         f"Sample {n}",
@@ -95,10 +94,15 @@ def sample(here: InRun, n: SampleNumber) -> Response:
         n=n,
         id=id,
         kept=kept,
-        runs=runs,
+        rows=rows,
         tables=tables,
         troubles=troubles,
         last=len(opened.config.ids) - 1,
+        others=list(others.values()),
+        beside=beside,
+        place=place,
+        rows_beside=rows_beside,
+        trouble_beside=trouble_beside,
     )
 
 
@@ -123,6 +127,23 @@ def _id(here: RunContext, n: int) -> str:
     if n >= len(ids):
         raise HTTPException(404, f"The run has no sample {n}.")
     return ids[n]
+
+
+def _others(here: RunContext, beside: int | None) -> dict[int, RunContext]:
+    """The newest other runs on the same data by number, and the one that is asked for.
+
+    Raises:
+        HTTPException: 404, the one that is asked for is on other data.
+    """
+    same = list_runs(here.site.index, RunFilters(like=here.listed), limit=OTHERS + 1).runs
+    others = {run.id: run for run in [one for one in same if one.id != here.listed.id][:OTHERS]}
+    if beside is not None and beside not in others:
+        asked = find_run(here.site, beside)
+        fits = asked.data_key == here.listed.data_key and bool(comparable(here.site.index, [asked]))
+        if beside == here.listed.id or not fits:
+            raise HTTPException(404, f"The run {beside} is no other run on the same data.")
+        others[beside] = asked
+    return {number: RunContext(here.site, here.session, run) for number, run in others.items()}
 
 
 def _first(known: list[str]) -> str:
