@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -126,7 +126,7 @@ class Audit:
 @of_arguments
 @keywords(Options)
 def audit(
-    model: str | nn.Module | None = None,
+    model: str | nn.Module | Callable[..., Any] | None = None,
     data: DataSource = "demo",
     plan: str | Sequence[Any] = "quick",
     **options: Unpack[Options],
@@ -134,8 +134,8 @@ def audit(
     """Measure a model's accuracy under corruptions and attacks, and write a report.
 
     Args:
-        model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits. None: both networks of the embedded
-            default, side by side.
+        model: a SPEC, a `Classifier`, any module from [0, 1] images to logits, or a function of images (see
+            `unshaken.models.from_function`). None: both networks of the embedded default, side by side.
         data: a SPEC, a pair `(images, labels)` of arrays or tensors, a torch, torchvision or Hugging Face data set, a
             `DataLoader`, or a list of (image, label); see `unshaken.data.as_dataset`.
         plan: a name, a YAML file, or a list of `{method, params, severities|eps, norm, target}`.
@@ -173,7 +173,7 @@ def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -
 
 
 def run_plan(
-    model: str | nn.Module,
+    model: str | nn.Module | Callable[..., Any],
     data: DataSource,
     plan: str | Sequence[Any],
     options: Options,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -82,7 +82,7 @@ class Inputs:
 
 def prepare_run(
     run: RunDir,
-    model: str | nn.Module,
+    model: str | nn.Module | Callable[..., Any],
     data: DataSource,
     plan: list[Entry],
     options: Options,
@@ -95,7 +95,7 @@ def prepare_run(
 
     Args:
         run: its directory.
-        model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits.
+        model: a SPEC, a `Classifier`, any module from [0, 1] images to logits, or a function of images.
         data: a SPEC or an object; see `unshaken.data.as_dataset`.
         plan: its lines.
         options: as the caller gave them.
@@ -182,11 +182,13 @@ def within_classes(inputs: Inputs, found: Alignment) -> tuple[Inputs, LabelRecor
     return replace(inputs, classifier=classifier, dataset=dataset, outputs=outputs), record
 
 
-def load_inputs(model: str | nn.Module, data: DataSource, options: Options, steps: Sequence[Step] = ()) -> Inputs:
+def load_inputs(
+    model: str | nn.Module | Callable[..., Any], data: DataSource, options: Options, steps: Sequence[Step] = ()
+) -> Inputs:
     """Load model and data, and try the model on the first batch.
 
     Args:
-        model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits.
+        model: a SPEC, a `Classifier`, any module from [0, 1] images to logits, or a function of images.
         data: a SPEC or an object; see `unshaken.data.as_dataset`.
         options: device, batch size and consent to downloads are read.
         steps: of the plan; where the model can make none of them, it is not asked anything.

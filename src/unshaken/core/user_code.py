@@ -9,11 +9,12 @@ import dis
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -23,12 +24,13 @@ from unshaken.core.errors import ModelError, UnshakenError, did_you_mean, near_p
 from unshaken.core.texts import first_line
 
 
-def call_factory(place: str, factory: str) -> tuple[Any, Path | None]:
+def call_factory(place: str, factory: str, *, otherwise: str = "it needs arguments") -> tuple[Any, Path | None]:
     """Call a factory of a file (`net.py`) or a dotted module without arguments.
 
     Args:
         place: file or module; one of the working folder is found, too, and a copy of the file (`use_copy`).
         factory: name of a callable in it.
+        otherwise: what to say of one that cannot be called without arguments.
 
     Returns:
         What it gives, and the file that it stands in, where there is one.
@@ -38,18 +40,48 @@ def call_factory(place: str, factory: str) -> tuple[Any, Path | None]:
     """
     where = f"py:{place}:{factory}"
     with _working_folder():
-        module = _import(place, where)
-        if not callable(getattr(module, factory, None)):
-            names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-            raise ModelError(f"{where}: no callable {factory!r} in {place!r}; {did_you_mean(factory, names)}")
+        function, source = _find(place, factory, where)
         try:
-            made = getattr(module, factory)()
+            made = function()
         except UnshakenError:
             raise
         except Exception as error:
-            raise ModelError(f"{where}: the factory raised {type(error).__name__}: {first_line(error)}") from error
+            hint = "" if takes(function, 0) else f"; {otherwise}"
+            raise ModelError(
+                f"{where}: the factory raised {type(error).__name__}: {first_line(error)}{hint}"
+            ) from error
+    return made, source
+
+
+def find_function(place: str, function: str) -> tuple[Callable[..., Any], Path | None]:
+    """A callable of a file or a dotted module, not called; see `call_factory`."""
+    with _working_folder():
+        return _find(place, function, f"py:{place}:{function}")
+
+
+def _find(place: str, name: str, where: str) -> tuple[Callable[..., Any], Path | None]:
+    module = _import(place, where)
+    found = getattr(module, name, None)
+    if not callable(found):
+        names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise ModelError(f"{where}: no callable {name!r} in {place!r}; {did_you_mean(name, names)}")
     source = getattr(module, "__file__", None)
-    return made, Path(source) if source else None
+    return found, Path(source) if source else None
+
+
+def takes(function: Callable[..., Any], arguments: int) -> bool:
+    """Whether a callable can be called with a number of arguments alone; True where that cannot be known.
+
+    >>> takes(lambda images: images, 1), takes(lambda images: images, 0)
+    (True, False)
+    """
+    try:
+        inspect.signature(function).bind(*range(arguments))
+    except TypeError:
+        return False
+    except ValueError:  # a builtin that does not tell
+        pass
+    return True
 
 
 _copies: dict[str, Path] = {}

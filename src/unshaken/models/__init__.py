@@ -8,6 +8,7 @@ from unshaken.core.imports import attribute_of
 
 if TYPE_CHECKING:
     from unshaken.models.loaders.check import check_model, fingerprint
+    from unshaken.models.loaders.from_function import from_function
     from unshaken.models.loaders.from_run import save_model
     from unshaken.models.loaders.kinds import Kind, list_kinds, model_kind
     from unshaken.models.loaders.load import as_classifier, load_model
@@ -19,6 +20,7 @@ __all__ = [
     "as_classifier",
     "check_model",
     "fingerprint",
+    "from_function",
     "list_kinds",
     "load_model",
     "model_kind",
@@ -32,6 +34,7 @@ _HOMES = {
     "as_classifier": "unshaken.models.loaders.load",
     "check_model": "unshaken.models.loaders.check",
     "fingerprint": "unshaken.models.loaders.check",
+    "from_function": "unshaken.models.loaders.from_function",
     "list_kinds": "unshaken.models.loaders.kinds",
     "load_model": "unshaken.models.loaders.load",
     "model_kind": "unshaken.models.loaders.kinds",

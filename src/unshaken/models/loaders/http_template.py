@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from unshaken.core.documents import parse_json, read_text, validate
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
+from unshaken.models.loaders.scores import Layout, Output, check_output, read_scores
 
-Output = Literal["logits", "probabilities", "labels"]
 TENSORS = "application/vnd.safetensors"
-SMALLEST = float(np.finfo(np.float32).tiny)
-"""Probability that stands for 0 under the logarithm."""
 
 
 class Template(BaseModel):
@@ -38,7 +36,7 @@ class Template(BaseModel):
     request: JsonValue
     scores: str = Field(min_length=1)
     output: Output = Field(default="logits")
-    layout: Literal["NCHW", "NHWC"] = Field(default="NCHW")
+    layout: Layout = Field(default="NCHW")
     scale: float = Field(default=1.0, gt=0)
     name: str = Field(default="")
 
@@ -72,28 +70,10 @@ class Template(BaseModel):
             ModelError: there are none, of another number, or NaN or infinite ones.
         """
         found = _probabilities(answer, n) if self.name == "score" else _at(answer, self.scores)
-        try:
-            values = np.array(found, np.float64)
-        except (TypeError, ValueError):
-            raise ModelError(f"{self.scores!r} of the answer is no array of numbers") from None
-        if self.output == "labels":
-            return _one_hot(values.reshape(-1), n, classes, self.scores)
-        if values.ndim == 1 and len(values) and len(values) % n == 0 and (n > 1 or len(values) > 1):
-            values = values.reshape(n, -1)
-        if values.ndim != 2 or len(values) != n or values.shape[1] < 2:
-            raise ModelError(
-                f"{self.scores!r} of the answer has the shape {list(values.shape)} for {n} images: [N, K] is expected "
-                f"with K of at least 2{'; for a label an image give ?output=labels' if values.size == n else ''}"
-            )
-        if not np.isfinite(values).all():
-            raise ModelError("the answer has scores that are NaN or infinite")
-        if self.output == "probabilities":
-            if values.min() < 0 or values.max() > 1 + 1e-6:
-                raise ModelError(
-                    f"the answer has {values.min():g} to {values.max():g} for probabilities: ?output=logits is meant"
-                )
-            values = np.log(np.maximum(values, SMALLEST))
-        return values.astype(np.float32)
+        what = f"{self.scores!r} of the answer"
+        if self.output != "labels" and isinstance(found, list) and found and not isinstance(found[0], list):
+            found = _rows(found, n)
+        return read_scores(found, n, output=self.output, classes=classes, what=what)
 
 
 TEMPLATES = {
@@ -139,12 +119,10 @@ def read_template(address: str, name: str, output: str) -> Template:
         raise ParameterError(f"model {address!r}: {what}")
     if not output:
         return template
-    known = ("logits", "probabilities", "labels")
-    if output not in known:
-        raise ParameterError(f"model {address!r}: there is no output {output!r}; {did_you_mean(output, known)}")
+    chosen = check_output(output, f"model {address!r}")
     if template.name == "score":
         raise ParameterError(f"model {address!r}: the score endpoint gives probabilities; leave ?output out")
-    return template.model_copy(update={"output": output})
+    return template.model_copy(update={"output": chosen})
 
 
 def _texts(value: JsonValue) -> list[str]:
@@ -179,13 +157,10 @@ def _at(answer: Any, path: str) -> Any:
     return answer
 
 
-def _one_hot(labels: NDArray[np.float64], n: int, classes: int, where: str) -> NDArray[np.float32]:
-    if len(labels) != n:
-        raise ModelError(f"{where!r} of the answer has {len(labels)} labels for {n} images")
-    wrong = [label for label in labels.tolist() if label != label or label % 1 or not 0 <= label < classes]
-    if wrong:
-        raise ModelError(f"the answer has the label {wrong[0]:g}, which is none of 0 to {classes - 1}")
-    return np.eye(classes, dtype=np.float32)[labels.astype(np.int64)]
+def _rows(numbers: list[Any], n: int) -> list[Any]:
+    """One list of N x K numbers as N rows; what divides into no rows of two or more stays as it is."""
+    width, rest = divmod(len(numbers), n)
+    return numbers if rest or width < 2 else [numbers[k : k + width] for k in range(0, len(numbers), width)]
 
 
 def _probabilities(answer: Any, n: int) -> list[list[float]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from torch import nn
 
@@ -11,6 +13,7 @@ from unshaken.core.consent import call, refuse_remembered, words
 from unshaken.core.device import find_device
 from unshaken.core.errors import ModelError
 from unshaken.core.rng import seeded
+from unshaken.models.loaders.from_function import from_function
 from unshaken.models.loaders.kinds import find_kind
 from unshaken.models.loaders.options import with_options
 from unshaken.models.loaders.spec import parse_model_spec
@@ -53,11 +56,11 @@ def load_model(spec: str, *, download: bool = False, device: str = "cpu") -> Cla
     return classifier.to(place) if kind.keeps_mode else classifier.to(place).eval()
 
 
-def as_classifier(model: str | nn.Module, *, download: bool = False) -> Classifier:
-    """Turn a SPEC, a module or a classifier into a classifier.
+def as_classifier(model: str | nn.Module | Callable[..., Any], *, download: bool = False) -> Classifier:
+    """Turn a SPEC, a module, a classifier or a function into a classifier.
 
     Args:
-        model: a SPEC, a `Classifier`, or any module from images in [0, 1] to logits.
+        model: a SPEC, a `Classifier`, any module from images in [0, 1] to logits, or a function as of `from_function`.
         download: as of `load_model`.
 
     Raises:
@@ -66,7 +69,12 @@ def as_classifier(model: str | nn.Module, *, download: bool = False) -> Classifi
     if isinstance(model, str):
         return load_model(model, download=download)
     if not isinstance(model, nn.Module):
-        raise ModelError(f"a model is a SPEC such as 'demo' or a torch module, not of type {type(model).__name__}")
+        if callable(model) and not isinstance(model, type):
+            return from_function(model)
+        raise ModelError(
+            f"a model is a SPEC such as 'demo', a torch module or a function of images, not of type "
+            f"{type(model).__name__}"
+        )
     return model if isinstance(model, Classifier) else Classifier(model, name=type(model).__name__)
 
 
