@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import fisher_exact
 
 from unshaken.core.errors import ParameterError
+from unshaken.measure.calibration.calibration import calibration_error
+from unshaken.measure.detection.selective import aurc
+from unshaken.measure.slice_confidence import slice_confidence
 from unshaken.measure.slices import Slicing, cross_slices, cut_column, find_weak_slices, slice_figures
 from unshaken.measure.statistics.intervals import clopper_pearson
 from unshaken.measure.statistics.paired import share_difference
@@ -62,6 +67,41 @@ def test_figures_are_simultaneous_and_paired():
     assert found["day", 0].drop is None
     assert found["day", 1].drop == share_difference(2, 0, 3, level=1 - 0.05 / 2)
     assert found["night", 1].drop == share_difference(0, 1, 1, level=1 - 0.05 / 2)  # one has both outcomes
+
+
+def test_confidence_is_that_of_the_samples_of_each_slice():
+    rng = np.random.default_rng(0)
+    conf, codes, terms = rng.uniform(0.4, 1, 400), rng.integers(-1, 2, 400), rng.random(400)
+    right = rng.random(400) < np.where(codes == 1, conf - 0.35, conf)  # too sure in the second slice
+    terms[codes == 0] = math.nan
+    first, second = slice_confidence(conf, right, terms, [Slicing("c", ("a", "b", "none"), codes)])
+    rows = codes == 1
+    assert (first.part, second.part, first.brier) == ("a", "b", None)
+    for one, own in ((first, codes == 0), (second, rows)):
+        alone = calibration_error(conf[own], right[own], resamples=1000)
+        assert (one.ece, one.signed_gap) == (alone.ece, alone.signed_gap)
+        assert one.aurc == aurc(-conf[own], right[own])
+        surest = right[own][np.argsort(-conf[own])][: math.ceil(0.8 * own.sum())]
+        assert one.accuracy_at_80.value == pytest.approx(surest.mean())
+        assert one.accuracy_at_80.low <= one.accuracy_at_80.value <= one.accuracy_at_80.high
+    assert second.p_value == pytest.approx(2 / 1001)  # the least of 1000 draws, of two slices
+    assert first.p_value == calibration_error(conf[codes == 0], right[codes == 0]).p_calibrated > 0.05
+    assert second.brier.value == pytest.approx(terms[rows].mean())
+
+
+def test_the_least_p_value_can_be_below_a_half_tenth_whatever_the_number_of_slices():
+    codes = np.repeat(np.arange(60), 6)
+    found = slice_confidence(np.full(360, 0.99), codes > 0, np.zeros(360), [Slicing("c", ("x",) * 60, codes)])
+    assert found[0].p_value < 0.05 < found[1].p_value
+
+
+def test_bad_confidence_is_refused():
+    whole = Slicing("c", ("a",), np.zeros(2, np.int64))
+    assert slice_confidence([0.5, 0.6], [1, 0], [0, 0], []) == []
+    with pytest.raises(ParameterError, match="confidence"):
+        slice_confidence([0.5, 1.5], [1, 0], [0, 0], [whole])
+    with pytest.raises(ParameterError, match="brier_terms"):
+        slice_confidence([0.5, 0.6], [1, 0], [0], [whole])
 
 
 def planted(seed: int, drop: float, n: int = 1200) -> tuple[np.ndarray, list[Slicing], np.ndarray]:

@@ -24,6 +24,7 @@ from unshaken.data.decode import BadImage, exif_of, exif_tags
 from unshaken.data.properties import find_property, measure_image, property_names
 from unshaken.data.sample_metadata import CLASS, read_metadata
 from unshaken.measure.slices import Slicing, cross_slices, cut_column
+from unshaken.report.gates.grammar import OF_SLICES
 from unshaken.report.read.slices import SLICES
 from unshaken.run.local import one_by_one
 from unshaken.store.config import RunConfig
@@ -60,7 +61,14 @@ class Division:
         some = {"value": 0.5, "low": 0.5, "high": 0.5, "n": 1, "interval": ""}
         names = [CLEAN.id, *(c.id for c in conditions)]
         return [
-            {"slicing": one.name, "part": one.parts[k], "condition": name, "accuracy": some, "drop": None}
+            {
+                "slicing": one.name,
+                "part": one.parts[k],
+                "condition": name,
+                "accuracy": some,
+                "drop": None,
+                "confidence": dict.fromkeys(OF_SLICES, some) if name == CLEAN.id else None,
+            }
             for one in self.slicings
             for k in np.unique(one.codes[one.codes >= 0]).tolist()
             for name in names

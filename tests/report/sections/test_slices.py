@@ -9,6 +9,7 @@ from PIL import Image
 from unshaken import api
 from unshaken.cli.results import ask
 from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.measure.calibration.calibration import calibration_error, softmax
 from unshaken.measure.statistics.intervals import share
 from unshaken.report.write import make_report
 from unshaken.store.config import Entry
@@ -51,6 +52,27 @@ def test_figures_gates_page_and_queries(sliced):
     assert weak["confirmed"]
     query = "select part, count(*) from slices where slicing = 'weather' group by part order by part"
     assert ask(run, query)[1] == [("day", 180), ("night", 60)]
+
+
+def test_confidence_in_a_slice(sliced):
+    run, meta = sliced
+    gates = ["slice[weather=night].ece <= 0.2", "slice[camera=0,weather=day].accuracy_at_80 >= 1"]
+    done = api.slices(run, ["weather", "weather*camera"], meta=meta, gates=gates)
+    found = {(r["slicing"], r["part"], r["condition"]): r["confidence"] for r in done.summary["slices"]}
+    assert {key[2] for key, own in found.items() if own is None} == {"fog-3"}
+    clean = run.rows("outcomes", condition="clean").to_pylist()
+    rows = [r for r in clean if int(r["id"][4:7]) % 8 < 2]
+    p, y = softmax([r["logits"] for r in rows]), np.array([r["label"] for r in rows])
+    night = found["weather", "night", "clean"]
+    assert night["brier"]["value"] == pytest.approx(((p - np.eye(p.shape[1])[y]) ** 2).sum(1).mean(), rel=1e-5)
+    assert night["ece"]["value"] == pytest.approx(calibration_error(p.max(1), p.argmax(1) == y).ece.value, abs=1e-5)
+    assert night["aurc"]["n"] == 60
+    assert night["p_value"] < 0.05
+    assert night["signed_gap"] < 0 < found["weather", "day", "clean"]["signed_gap"]  # right where it is less sure
+    assert [(g.text, g.held) for g in done.gates] == [(gates[0], False), (gates[1], True)]
+    text = run.read("report.md").decode()
+    assert "Confidence by slice, on unchanged images" in text
+    assert "Mean confidence, where that is clearest: weather = night" in text
 
 
 def test_slices_of_an_earlier_call_are_replaced_and_its_gates_stay(sliced):
@@ -106,6 +128,8 @@ def test_wrong_columns_are_refused(sliced, by, message):
         ("slice.accuracy >= 0.5", "is not understood: write slice"),
         ("slice[weather=night,camera=1,size=3].accuracy >= 0.5", "is not understood"),
         ("slice[weather=night].consistency >= 0.5", "is not understood"),
+        ("slice[weather=night,condition=fog-3].ece <= 0.5", "is of unchanged images: leave out the condition"),
+        ("fog.ece <= 0.5", r"\.ece is of slices only: write slice\[COLUMN=PART\]\.ece"),
         ("slice[weather=nigth].accuracy >= 0.5", "no part 'nigth' there; did you mean 'night'"),
         ("slice[weather=night,condition=fog].accuracy >= 0.5", "no condition 'fog' there"),
         ("slice[wether=night].accuracy >= 0.5", "no slices by 'wether'"),

@@ -138,7 +138,8 @@ def not_comparable(config: RunConfig) -> dict[str, str]:
 def calibration(frame: Frame, run: RunDir) -> tuple[measure.CalibrationError | None, measure.Figure | None, int, str]:
     """Calibration error and Brier score on the clean images, the number of classes, and why not, where not."""
     labelled, finite = frame.right[:, 0] >= 0, np.isfinite(frame.confidence)
-    classes, terms = _brier_terms(run)
+    classes, terms = brier_terms(frame, run)
+    terms = terms[np.isfinite(terms)]
     if not labelled.any():
         return None, None, classes, "no labels"
     use = labelled & finite
@@ -165,9 +166,9 @@ def count_classes(run: RunDir) -> int:
     return 0
 
 
-def _brier_terms(run: RunDir) -> tuple[int, NDArray[np.float64]]:
-    """The number of classes, and `sum_k (p_k - 1[y = k])^2` of each labelled sample, a shard at a time."""
-    classes, terms = 0, []
+def brier_terms(frame: Frame, run: RunDir) -> tuple[int, NDArray[np.float64]]:
+    """The number of classes, and `sum_k (p_k - 1[y = k])^2` `[N]`, NaN where a sample has no label or finite logits."""
+    classes, terms = 0, np.full(len(frame.ids), np.nan)
     for shard in shards_of(run, CLEAN.id):
         table = read_outcomes(run, CLEAN.id, [shard], ["id", "label", "logits", "error"])
         table = table.filter(pc.and_(pc.is_null(table["error"]), pc.is_valid(table["logits"])))
@@ -179,8 +180,8 @@ def _brier_terms(run: RunDir) -> tuple[int, NDArray[np.float64]]:
         use = (labels >= 0) & (labels < classes) & np.isfinite(logits).all(1)
         if use.any():
             p, y = measure.softmax(logits[use]), labels[use]
-            terms.append((p**2).sum(1) - 2 * p[np.arange(len(y)), y] + 1)
-    return classes, np.concatenate(terms) if terms else np.zeros(0)
+            terms[frame.places.of(table["id"], shard)[use]] = (p**2).sum(1) - 2 * p[np.arange(len(y)), y] + 1
+    return classes, terms
 
 
 def by_class(frame: Frame, names: Sequence[str], worst: Mapping[str, measure.WorstCase | None]) -> list[dict[str, Any]]:

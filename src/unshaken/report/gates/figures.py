@@ -220,7 +220,7 @@ def _every(gate: Gate, detector: dict[str, Any]) -> list[tuple[str, dict[str, An
 
 
 def figures_of_slices(gate: Gate, summary: dict[str, Any]) -> Named:
-    """The accuracy of the slice that a gate is about, under its condition; unchanged where it names none.
+    """The figure of the slice that a gate is about, under its condition; unchanged where it names none.
 
     Raises:
         ParameterError: there is none.
@@ -238,7 +238,12 @@ def figures_of_slices(gate: Gate, summary: dict[str, Any]) -> Named:
         raise ParameterError(f"gate {shown}: no slices by {wanted[0][0]!r}; {did_you_mean(wanted[0][0], known)}")
     own = [r for r in own if (r["slicing"], r["part"]) in wanted] or _lacking(shown, "part", wanted[0][1], own)
     own = [r for r in own if r["condition"] == condition] or _lacking(shown, "condition", str(condition), own)
-    return [(f"{r['slicing']} {r['part']} {r['condition']} accuracy", r["accuracy"]) for r in own]
+    found = []
+    for row in own:
+        name = f"{row['slicing']} {row['part']} {row['condition']} {gate.metric}"
+        figure = row["accuracy"] if gate.metric == "accuracy" else (row["confidence"] or {}).get(gate.metric)
+        found.append((name, _there(shown, name, figure, gate.end, "no sample of it has a label and a confidence")))
+    return found
 
 
 def _lacking(shown: str, key: str, value: str, rows: Sequence[Row]) -> list[Row]:

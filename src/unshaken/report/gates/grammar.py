@@ -4,7 +4,7 @@ gate      = "no-regression" | reference comparison number
 reference = name [ "[" key "=" value { "," key "=" value } "]" ] { "." word }
 name      = "clean" | "slice" | an aggregate | a method | a line of the plan | a condition
 key       = "severity" | "eps" | "norm" | "radius" | "group" | "set" | of slices: a column | "condition"
-word      = "accuracy" | "consistency" | a figure of certificates, of nearest examples or of a detector | end
+word      = "accuracy" | "consistency" | a figure of certificates, of nearest examples, of a detector or of slices | end
 end       = "value" | "low" | "high"
 comparison = ">=" | "<=" | ">" | "<" | "=="
 number    = a number or a fraction such as 8/255
@@ -39,6 +39,8 @@ NON_FINITE = "non_finite"
 """Share of the samples for which the model gave NaN or infinite values; a gate on it says how many are allowed."""
 SLICE = "slice"
 """Name of the gates on slices."""
+OF_SLICES = ("ece", "brier", "aurc", "accuracy_at_80")
+"""Figures of the confidence in a slice, on unchanged images, beside its accuracy."""
 _METRICS = (
     "accuracy",
     "consistency",
@@ -46,6 +48,7 @@ _METRICS = (
     *CERTIFIED,
     *NEAREST,
     *DETECTOR,
+    *OF_SLICES,
 )
 _ENDS = ("value", "low", "high")
 _KEYS = ("severity", "eps", "norm")
@@ -71,7 +74,8 @@ class Gate:
             `set` of abnormal images.
         metric: `accuracy`, `consistency`, of a detector of objects `map` or `ap50`, of pixels `miou` or
             `boundary_iou`, of certificates `certified_accuracy` or `certified_share`, of nearest examples `median`,
-            `median_of_broken`, `mean_of_broken` or `success`, or of a detector one of `DETECTOR`.
+            `median_of_broken`, `mean_of_broken` or `success`, of a slice one of `OF_SLICES`, or of a detector one of
+            `DETECTOR`.
         end: `value`, or the interval's `low` or `high`.
         sign: `>=`, `<=`, `>`, `<` or `==`.
         number: what to compare with.
@@ -111,6 +115,8 @@ class Gate:
                 f"gate {shown}: {whole['number']} is no share, so the gate could never decide anything: write a number "
                 "from 0 to 1"
             )
+        if metric in OF_SLICES and parts["name"] != SLICE:
+            raise ParameterError(f"gate {shown}: .{metric} is of slices only: write slice[COLUMN=PART].{metric}")
         if parts["name"] == SLICE:
             chosen = _slice(shown, parts["selection"] or "", metric)
         else:
@@ -167,11 +173,15 @@ def _slice(shown: str, text: str, metric: str) -> tuple[tuple[str, str | float],
     """Columns of a slice and their parts, and maybe the condition: all words."""
     chosen = [tuple(p.strip() for p in part.partition("=")[::2]) for part in text.split(",")]
     columns = [key for key, _ in chosen if key != "condition"]
-    if metric != "accuracy" or not all(key and value for key, value in chosen) or not 1 <= len(columns) <= 2:
+    known = metric in ("accuracy", *OF_SLICES) and all(key and value for key, value in chosen)
+    if not known or not 1 <= len(columns) <= 2:
         raise ParameterError(
             f"gate {shown} is not understood: write slice[COLUMN=PART].accuracy, with one or two columns and maybe a "
-            "condition, such as 'slice[weather=night,condition=fog-3].accuracy >= 0.8'"
+            "condition, such as 'slice[weather=night,condition=fog-3].accuracy >= 0.8', or in the place of accuracy "
+            f"{', '.join(OF_SLICES)}"
         )
+    if metric in OF_SLICES and any(key == "condition" and value != "clean" for key, value in chosen):
+        raise ParameterError(f"gate {shown}: {metric} of a slice is of unchanged images: leave out the condition")
     return tuple((key, value) for key, value in chosen)
 
 

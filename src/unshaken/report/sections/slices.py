@@ -11,10 +11,13 @@ from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
-from unshaken.measure.slices import find_weak_slices, slice_figures
+from unshaken.measure.slice_confidence import slice_confidence
+from unshaken.measure.slices import Slicing, find_weak_slices, slice_figures
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Details, Heading, Prose, Table, Text
 from unshaken.report.cells import Row
+from unshaken.report.figures.outcomes import brier_terms
+from unshaken.report.gates.grammar import OF_SLICES
 from unshaken.report.read.slices import read_slices
 from unshaken.report.sections import Report, Section, SectionFigures, Source
 
@@ -39,9 +42,19 @@ class Slices(Section):
             "description": "accuracy in each slice under each condition, and its difference from unchanged images",
             "items": {
                 "type": "object",
-                "required": ["slicing", "part", "condition", "accuracy", "drop"],
+                "required": ["slicing", "part", "condition", "accuracy", "drop", "confidence"],
                 "properties": {
                     "slicing": _TEXT, "part": _TEXT, "condition": _TEXT, "accuracy": FIGURE, "drop": FIGURE,
+                    "confidence": {
+                        "type": ["object", "null"],
+                        "description": "calibration, and accuracy where the model is surest, of unchanged images; each "
+                        "interval holds by itself, p_value is corrected for the slices; null under a condition",
+                        "required": [*OF_SLICES, "bias", "signed_gap", "p_value"],
+                        "properties": {
+                            **dict.fromkeys(OF_SLICES, FIGURE), "bias": _NUMBER, "signed_gap": _NUMBER,
+                            "p_value": _NUMBER,
+                        },
+                    },
                 },
             },
         },
@@ -66,7 +79,7 @@ class Slices(Section):
         if not frame.labelled:
             return SectionFigures({}, {"slices": "without labels there is no accuracy of a slice"})
         slicings, shown = read_slices(source.run, frame), [0, *frame.natural, *frame.attacks]
-        names = [frame.conditions[j].id for j in shown]
+        names, sure = [frame.conditions[j].id for j in shown], _confidence(source, slicings)
         rows = [
             {
                 "slicing": one.slicing,
@@ -74,6 +87,7 @@ class Slices(Section):
                 "condition": names[one.condition],
                 "accuracy": one.accuracy.to_json(),
                 "drop": one.drop and one.drop.to_json(),
+                "confidence": None if one.condition else sure.get((one.slicing, one.part)),
             }
             for one in slice_figures(frame.right[:, shown], slicings)
         ]
@@ -126,7 +140,27 @@ class Slices(Section):
         found.append(Table(caption, heads, tuple(lines[:FEW])))
         if lines[FEW:]:
             found.append(Details(f"The other {len(lines) - FEW} slices", (Table(caption, heads, tuple(lines[FEW:])),)))
-        return [*found, *_by_condition(rows, contrasts, titles), *_weak(report)]
+        return [*found, *_by_condition(rows, contrasts, titles), *_sure(clean), *_weak(report)]
+
+
+def _confidence(source: Source, slicings: Sequence[Slicing]) -> dict[tuple[str, str], Row]:
+    """What `summary.json` says of the confidence in each slice, from samples with a label and a finite confidence."""
+    frame = source.frame
+    use = (frame.right[:, 0] >= 0) & np.isfinite(frame.confidence)
+    if not slicings or not use.any():
+        return {}
+    _, terms = brier_terms(frame, source.run)
+    own = [Slicing(s.name, s.parts, s.codes[use]) for s in slicings]
+    found = slice_confidence(frame.confidence[use].clip(0, 1), frame.right[use, 0] == 1, terms[use], own)
+    return {
+        (one.slicing, one.part): {
+            "bias": one.bias,
+            "signed_gap": one.signed_gap,
+            "p_value": one.p_value,
+            **{name: figure and figure.to_json() for name in OF_SLICES for figure in [getattr(one, name)]},
+        }
+        for one in found
+    }
 
 
 def _line(row: Row, rows: Sequence[Row], titles: dict[str, str]) -> tuple[Any, ...]:
@@ -251,6 +285,54 @@ def _costs(slicing: str, rows: Sequence[Row], titles: dict[str, str]) -> Table:
         lines.append((titles.get(name, name), *found))
     heads = cells.columns("condition", *parts)
     return Table(f"Points of accuracy by {slicing}; intervals are in summary.json.", heads, tuple(lines), "heat")
+
+
+def _sure(clean: Sequence[Row]) -> list[Block]:
+    """Calibration and selective prediction in each slice; first those where confidence and accuracy differ clearest."""
+    rows = sorted(
+        (r for r in clean if r["confidence"]),
+        key=lambda r: (r["confidence"]["p_value"], -r["confidence"]["ece"]["value"] + r["confidence"]["bias"]),
+    )
+    if not rows:
+        return []
+    off = [r for r in rows if r["confidence"]["p_value"] < 0.05]
+    gaps = [
+        f"{_title(r)} ({abs(gap):.1f} points {'less' if gap > 0 else 'more'} than its accuracy)"
+        for r in off[:NAMED]
+        for gap in [100 * float(r["confidence"]["signed_gap"])]
+    ]
+    text = f"In none of {cells.counted(len(rows), 'slice')} are confidence and accuracy shown to differ."
+    if off:
+        text = (
+            f"In {len(off)} of {cells.counted(len(rows), 'slice')} confidence and accuracy differ by more than chance. "
+            f"Mean confidence, where that is clearest: {cells.listed(gaps)}."
+        )
+    heads = cells.columns(
+        "slice", "calibration error", "by chance alone", "p, corrected", "Brier score", "AURC",
+        "accuracy at 80 % coverage", "images",
+    )  # fmt: skip
+    lines = [
+        cells.line(
+            _title(r), cells.share(own["ece"]), wording.percent(own["bias"]), f"{own['p_value']:.2g}",
+            cells.value(own["brier"]), cells.value(own["aurc"]), cells.share(own["accuracy_at_80"]),
+            str(own["ece"]["n"]),
+        )
+        for r in rows
+        for own in [r["confidence"]]
+    ]  # fmt: skip
+    caption = (
+        "Expected calibration error, and what a calibrated model would have on as many images; the p-values are "
+        "corrected for the number of slices. AURC is the mean share of errors as the model answers the images it is "
+        "surest of first, to all of them. Each 95 % interval holds by itself."
+    )
+    found: list[Block] = [
+        Heading("Confidence by slice, on unchanged images", "slices-confidence", level=3),
+        Prose(text),
+        Table(caption, heads, tuple(lines[:FEW])),
+    ]
+    if lines[FEW:]:
+        found.append(Details(f"The other {len(lines) - FEW} slices", (Table(caption, heads, tuple(lines[FEW:])),)))
+    return found
 
 
 def _weak(report: Report) -> list[Block]:
