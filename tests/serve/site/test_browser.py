@@ -101,7 +101,7 @@ def test_a_folded_run_is_fetched_when_it_is_opened(open_tab, site):
     assert part.locator("table").count() == 0
     part.locator("summary").press("Enter")
     part.locator("table").wait_for()
-    assert tab.url.endswith(f"/runs/{a}/samples/0?beside={b}#run-{b}")
+    assert tab.url.endswith(f"/runs/{a}/samples/0?other={b}#run-{b}")
     assert barriers_of(tab) == []
     tab.reload()
     assert part.locator("table").is_visible()

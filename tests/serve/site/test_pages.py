@@ -315,9 +315,9 @@ def test_a_sample_shows_this_run_and_opens_another_when_asked(ann, monkeypatch):
     address = f"/runs/{a}/samples/0"
     folded = ann.get(address)
     assert (folded.count("<table"), folded.count("<details")) == (1, 1)
-    assert f'href="{address}?beside={b}#run-{b}"' in folded
+    assert f'href="{address}?other={b}#run-{b}"' in folded
     assert {Path(one).name for one in read} == {"a"}  # of a folded run nothing is read
-    before, after = ann.get(f"{address}?beside={b}").split(f'<details id="run-{b}" open>')
+    before, after = ann.get(f"{address}?other={b}").split(f'<details id="run-{b}" open>')
     assert (before.count("<table"), after.count("<table")) == (1, 1)
     assert f'href="/runs/{b}/samples/0"' in after
     # i % 8 = 0: wrong unchanged, and under both conditions
@@ -334,19 +334,19 @@ def test_a_sample_is_shown_beside_runs_on_the_same_data_alone(open_client, folde
     ann = open_client(tmp_path / "runs")
     runs = {name: run.id for name, run in runs_of(ann.site).items()}
     address = f"/runs/{runs['a']}/samples/0"
-    assert f"The run {runs['c']} is no other run on the same data." in ann.get(f"{address}?beside={runs['c']}", 404)
-    ann.get(f"{address}?beside={runs['a']}", 404)
-    ann.get(f"{address}?beside=999", 404)
-    ann.get(f"{address}?beside=x", 404)
-    assert "is damaged" in ann.get(f"{address}?beside={runs['deep/b']}")
-    assert "no sample of this id" in ann.get(f"/runs/{runs['a']}/samples/45?beside={runs['short']}")
+    assert f"The run {runs['c']} is no other run on the same data." in ann.get(f"{address}?other={runs['c']}", 404)
+    ann.get(f"{address}?other={runs['a']}", 404)
+    ann.get(f"{address}?other=999", 404)
+    ann.get(f"{address}?other=x", 404)
+    assert "is damaged" in ann.get(f"{address}?other={runs['deep/b']}")
+    assert "no sample of this id" in ann.get(f"/runs/{runs['a']}/samples/45?other={runs['short']}")
 
 
 def test_a_run_that_is_not_among_the_newest_is_shown_beside(ann, monkeypatch):
     monkeypatch.setattr("unshaken.serve.site.pages.samples.OTHERS", 0)
     a, b = (runs_of(ann.site)[name].id for name in ("a", "deep/b"))
     assert "<details" not in ann.get(f"/runs/{a}/samples/0")
-    assert f'id="run-{b}" open' in ann.get(f"/runs/{a}/samples/0?beside={b}")
+    assert f'id="run-{b}" open' in ann.get(f"/runs/{a}/samples/0?other={b}")
 
 
 def test_class_names_are_escaped_everywhere(ann):

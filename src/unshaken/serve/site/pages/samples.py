@@ -67,7 +67,7 @@ def grid(
 
 
 @router.get("/samples/{n}")
-def sample(here: InRun, n: SampleNumber, beside: Annotated[int | None, Query(ge=1, le=LARGEST)] = None) -> Response:
+def sample(here: InRun, n: SampleNumber, other: Annotated[int | None, Query(ge=1, le=LARGEST)] = None) -> Response:
     """Page of a sample: its outcomes in this run, and in another one on the same data, of which it names the newest."""
     id, opened = _id(here, n), here.opened
     rows, troubles = list[dict[str, Any]](), list[str]()
@@ -78,15 +78,15 @@ def sample(here: InRun, n: SampleNumber, beside: Annotated[int | None, Query(ge=
         kept = [c for c in opened.example_conditions(n) if c != CLEAN.id]
     except UnshakenError as error:
         troubles.append(f"{error}.")
-    others = _others(here, beside)
-    place, rows_beside, trouble_beside = None, list[dict[str, Any]](), ""
+    others = _others(here, other)
+    place, other_rows, other_trouble = None, list[dict[str, Any]](), ""
     try:
-        if beside is not None:
-            there = here.site.open(others[beside].listed)
+        if other is not None:
+            there = here.site.open(others[other].listed)
             place = there.places.get(id)
-            rows_beside = [] if place is None else there.rows_of(place)
+            other_rows = [] if place is None else there.rows_of(place)
     except UnshakenError as error:
-        trouble_beside = f"{error}."
+        other_trouble = f"{error}."
     return here.answer(
         "sample",
         f"Sample {n}",
@@ -99,10 +99,10 @@ def sample(here: InRun, n: SampleNumber, beside: Annotated[int | None, Query(ge=
         troubles=troubles,
         last=len(opened.config.ids) - 1,
         others=list(others.values()),
-        beside=beside,
+        other=other,
         place=place,
-        rows_beside=rows_beside,
-        trouble_beside=trouble_beside,
+        other_rows=other_rows,
+        other_trouble=other_trouble,
     )
 
 
@@ -129,7 +129,7 @@ def _id(here: RunContext, n: int) -> str:
     return ids[n]
 
 
-def _others(here: RunContext, beside: int | None) -> dict[int, RunContext]:
+def _others(here: RunContext, other: int | None) -> dict[int, RunContext]:
     """The newest other runs on the same data by number, and the one that is asked for.
 
     Raises:
@@ -137,12 +137,12 @@ def _others(here: RunContext, beside: int | None) -> dict[int, RunContext]:
     """
     same = list_runs(here.site.index, RunFilters(like=here.listed), limit=OTHERS + 1).runs
     others = {run.id: run for run in [one for one in same if one.id != here.listed.id][:OTHERS]}
-    if beside is not None and beside not in others:
-        asked = find_run(here.site, beside)
+    if other is not None and other not in others:
+        asked = find_run(here.site, other)
         fits = asked.data_key == here.listed.data_key and bool(comparable(here.site.index, [asked]))
-        if beside == here.listed.id or not fits:
-            raise HTTPException(404, f"The run {beside} is no other run on the same data.")
-        others[beside] = asked
+        if other == here.listed.id or not fits:
+            raise HTTPException(404, f"The run {other} is no other run on the same data.")
+        others[other] = asked
     return {number: RunContext(here.site, here.session, run) for number, run in others.items()}
 
 
