@@ -138,6 +138,12 @@ class Classifier(nn.Module):
         """Whether the model answers from another place, where each image asked costs something."""
         return bool(getattr(self.net, "remote", False))
 
+    @property
+    def asked(self) -> int | None:
+        """Images that this process has sent to the place where the model answers; None for a model that is here."""
+        places = [m for m in self.net.modules() if getattr(m, "remote", False) is True and hasattr(m, "asked")]
+        return sum(int(m.asked) for m in places) if places else None
+
     def lacks(self, needs: Collection[str]) -> str:
         """Why a method cannot run on this model, and what would; empty where it can.
 

@@ -24,7 +24,7 @@ from unshaken.core.errors import ModelError
 from unshaken.core.texts import PLUS
 from unshaken.core.user_code import refuse_exit
 
-CODE_KINDS = frozenset({"py"})
+CODE_KINDS = frozenset({"mlflow", "py"})
 """Kinds of model SPEC that run code."""
 ESCAPES = {"%26": "&", "%2C": ",", "%2c": ",", PLUS: "+", PLUS.lower(): "+"}
 """How `&`, `,` and `+` of a nested SPEC are written inside another one."""

@@ -50,7 +50,7 @@ def bundle_code(specs: Iterable[str], folder: Path) -> Path | None:
         RunError: it is larger than `MOST`.
     """
     files, modules, entry_points = dict[str, Path](), dict[str, Path](), dict[str, Distribution]()
-    for place in (spec.partition(":")[2].rpartition(":")[0] for spec in specs):
+    for place in (spec.partition(":")[2].rpartition(":")[0] for spec in specs if spec.startswith("py:")):
         if Path(place).is_file():
             files[place] = Path(place).resolve()
             modules |= _imported_from(files[place].parent)

@@ -220,13 +220,14 @@ def run_shard(
         strict_batch=job.strict_batch,
         search_copy=job.search,
     )
+    asked = job.model.asked
     with evaluating(job.model):
         logits = torch.zeros(0, 2) if batch is None else oracle.exact(batch.images)
         if not clean_done:
             if not steps and batch is not None and job.config.save_examples < 0:
                 job.run.write_examples(batch.images, list(batch.ids), CLEAN.id, shard)
             _write_clean(job, shard, batch, bad, logits, oracle)
-            write_cost(job.run, shard, CLEAN.id, oracle.meter, Meter(), time.perf_counter() - began)
+            write_cost(job.run, shard, CLEAN.id, oracle.meter, Meter(), time.perf_counter() - began, _since(asked, job))
             if progress is not None:
                 progress.advance(len(job.config.shard_ids(shard)))
         clean = None if batch is None else outcomes_of(job.task.rows(CLEAN, batch, logits))
@@ -243,13 +244,15 @@ def run_shard(
         for step in todo:
             last = step is todo[-1]
             alive()
-            began, before = time.perf_counter(), _copy(oracle.meter)
+            began, before, asked = time.perf_counter(), _copy(oracle.meter), job.model.asked
             parts = [] if batch is None else rows_of(step.method, batch, step.conditions, context)
             _keep_pictures(job, shard, parts, clean, batch if last else None)
             _write_step(job, shard, step, parts)
             for condition in step.conditions:
                 Journal(job.run, condition.id, shard).clear()
-            write_cost(job.run, shard, step.label, oracle.meter, before, time.perf_counter() - began)
+            write_cost(
+                job.run, shard, step.label, oracle.meter, before, time.perf_counter() - began, _since(asked, job)
+            )
             if progress is not None:
                 progress.advance(len(job.config.shard_ids(shard)) * job.weight(step), note=step.label)
     return oracle.meter
@@ -342,8 +345,20 @@ def write_flags(run: RunDir, label: str, shard: int, flags: list[Flag]) -> None:
     run.write_rows(table_of(part), "flags", label, shard)
 
 
-def write_cost(run: RunDir, shard: int, label: str, meter: Meter, before: Meter, wall: float) -> None:
-    """Write what a step of a shard spent: the meter now, less the meter before."""
+def write_cost(
+    run: RunDir, shard: int, label: str, meter: Meter, before: Meter, wall: float, asked: int | None = None
+) -> None:
+    """Write what a step of a shard spent: the meter now, less the meter before.
+
+    Args:
+        run: the run.
+        shard: number of the shard.
+        label: of the step.
+        meter: as it is now.
+        before: the meter as the step began.
+        wall: seconds of the step.
+        asked: images sent to the address of the model; None for a model without one.
+    """
     columns = {
         "step": [label],
         "shard": [shard],
@@ -354,8 +369,14 @@ def write_cost(run: RunDir, shard: int, label: str, meter: Meter, before: Meter,
         "wall_seconds": [wall],
         "largest_batch": [meter.largest_batch],
         "back_offs": [meter.back_offs - before.back_offs],
+        "asked": [asked],
     }
     run.write_rows(table_of(Part("cost", CLEAN, columns)), "cost", label, shard)
+
+
+def _since(asked: int | None, job: Job) -> int | None:
+    """Images that the model was asked about by its address since a count."""
+    return None if asked is None or job.model.asked is None else job.model.asked - asked
 
 
 def _copy(meter: Meter) -> Meter:

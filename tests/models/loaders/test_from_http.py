@@ -228,6 +228,10 @@ def test_a_killed_audit_goes_on_without_a_repeated_query(server, pixels, tmp_pat
     assert total >= len(server.images) - 1
     straight = unshaken.audit(f"{server.spec}?batch=7", data_of(pixels), plan=PLAN, out=tmp_path / "b", **options)
     assert len(server.images) == len(set(server.images)), "the same run anew asks nothing"
+    assert 0 < found.summary["cost"]["asked"] < len(server.images), "the killed part asked too"
+    assert straight.summary["cost"]["asked"] == 0
+    page = (tmp_path / "b" / "report.md").read_text()
+    assert f"0 sent to the model's address; {total} answers were kept ones" in page
     timed = ("seconds", "wall_seconds")
     one, two = (
         [{k: v for k, v in c.items() if k not in timed} for c in run.summary["conditions"]] for run in (straight, found)

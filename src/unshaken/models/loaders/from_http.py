@@ -43,6 +43,8 @@ class HttpNet(nn.Module):
     def __init__(self, client: Client, template: Template, kept: KeptAnswers, *, classes: int) -> None:
         super().__init__()
         self._client, self._template, self._kept, self._classes = client, template, kept, classes
+        self.asked = 0
+        """Images that this process sent to the address and got an answer for."""
 
     remote = True
 
@@ -66,6 +68,7 @@ class HttpNet(nn.Module):
             asked = self._ask(pixels[part], known)
             found = {keys[n]: row for n, row in zip(part, asked, strict=True)}
             self._kept.add(found)
+            self.asked += len(part)
             known |= found
         width = self._classes or len(next(iter(known.values()), b"")) // 4
         rows = [np.frombuffer(known[key], np.float32) for key in keys]

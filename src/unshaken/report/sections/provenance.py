@@ -61,6 +61,9 @@ def _cost(cost: Mapping[str, Any]) -> list[Block]:
         ("backward passes", wording.number(cost["backwards"])),
         ("time", wording.seconds(cost["seconds"])),
     ]
+    if "asked" in cost:
+        kept = f" sent to the model's address; {wording.number(max(0, cost['forwards'] - cost['asked']))} answers were kept ones"
+        facts.append(("images asked", (wording.number(cost["asked"]), Span(kept, "soft"))))
     if cost["overhead"]:
         about = " wall time over time inside the model's passes and the methods' arithmetic"
         facts.append(("overhead", (f"{cost['overhead']:.3f}", Span(about, "soft"))))
@@ -147,7 +150,10 @@ def cost_figures(run: RunDir, frame: Frame) -> dict[str, Any]:
         for name in numbers:
             step[name] += row[name] or 0
         step["largest_batch"] = max(step["largest_batch"], row["largest_batch"] or 0)
+    counts = table["asked"].to_pylist() if "asked" in table.column_names else [None]
+    known = {} if None in counts else {"asked": sum(counts)}
     return {
+        **known,
         "forwards": total_of["forwards"],
         "backwards": total_of["backwards"],
         "seconds": total_of["wall_seconds"],

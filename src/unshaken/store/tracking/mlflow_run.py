@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,11 @@ from typing import Any
 from typing_extensions import override
 
 from unshaken.core.errors import MissingExtra, ParameterError
+from unshaken.core.quiet_mlflow import quiet_mlflow
 from unshaken.store.tracking.sink import EXPERIMENT, Sink
 
 _LONGEST, _MOST = 500, 100
 """Characters of a value, and entries of a batch, that every version of MLflow takes."""
-_QUIET = {
-    "MLFLOW_ALLOW_FILE_STORE": "true",  # a folder is what was asked for
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
-"""What MLflow reads from the environment, where the user has not set it: no use of the network but what was asked for,
-seconds instead of minutes of retries, nothing on stdout."""
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -41,7 +33,7 @@ class MlflowRun(Sink):
         super().__init__(self.uri)
         if place.startswith(_DATABASES) and find_spec("sqlalchemy") is None:
             raise ParameterError(f"track {self.address!r}: a database needs all of MLflow: pip install mlflow")
-        with _quiet():
+        with quiet_mlflow():
             try:
                 from mlflow.entities import Metric, Param, RunTag
                 from mlflow.exceptions import MlflowException
@@ -54,12 +46,12 @@ class MlflowRun(Sink):
 
     @override
     def check(self) -> None:
-        with _quiet():
+        with quiet_mlflow():
             self._client_of(tracking_uri=self.uri, registry_uri=self.uri).search_experiments(max_results=1)
 
     @override
     def begin(self, name: str, run: str, parameters: Mapping[str, str]) -> str:
-        with _quiet():
+        with quiet_mlflow():
             # the registry of the same place: by default MLflow takes a database in the working folder
             self.client: Any = self._client_of(tracking_uri=self.uri, registry_uri=self.uri)
             if run:
@@ -79,25 +71,25 @@ class MlflowRun(Sink):
     def log_metrics(self, step: int, figures: Mapping[str, float]) -> None:
         now = int(time.time() * 1000)
         values = [self._metric(k, v, now, step) for k, v in figures.items()]
-        with _quiet():
+        with quiet_mlflow():
             for first in range(0, len(values), _MOST):
                 self.client.log_batch(self.run, metrics=values[first : first + _MOST])
 
     @override
     def log_tags(self, tags: Mapping[str, str]) -> None:
         values = [self._tag(k, v[:_LONGEST]) for k, v in tags.items()]
-        with _quiet():
+        with quiet_mlflow():
             for first in range(0, len(values), _MOST):
                 self.client.log_batch(self.run, tags=values[first : first + _MOST])
 
     @override
     def log_files(self, folder: Path) -> None:
-        with _quiet():
+        with quiet_mlflow():
             self.client.log_artifacts(self.run, str(folder))
 
     @override
     def register(self, name: str, folder: Path, alias: str | None) -> str:
-        with _quiet():
+        with quiet_mlflow():
             self.client.log_artifacts(self.run, str(folder), "model")
             if not self.client.search_registered_models(f"name = '{name}'"):
                 self.client.create_registered_model(name)
@@ -109,17 +101,5 @@ class MlflowRun(Sink):
 
     @override
     def close(self, status: str) -> None:
-        with _quiet():
+        with quiet_mlflow():
             self.client.set_terminated(self.run, status=status)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The environment as in `_QUIET`, and then as it was."""
-    added = {k: v for k, v in _QUIET.items() if k not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
