@@ -141,8 +141,9 @@ class Classifier(nn.Module):
     @property
     def asked(self) -> int | None:
         """Images that this process has sent to the place where the model answers; None for a model that is here."""
-        places = [m for m in self.net.modules() if getattr(m, "remote", False) is True and hasattr(m, "asked")]
-        return sum(int(m.asked) for m in places) if places else None
+        counts = [getattr(m, "asked", None) for m in self.net.modules() if getattr(m, "remote", False)]
+        known = [count for count in counts if isinstance(count, int)]
+        return sum(known) if known else None
 
     def lacks(self, needs: Collection[str]) -> str:
         """Why a method cannot run on this model, and what would; empty where it can.

@@ -160,6 +160,7 @@ def test_an_audit_asks_a_function_and_refuses_what_needs_gradients(tmp_path):
     found = unshaken.audit(predict, (images, labels), plan, out=tmp_path / "run", **options)
     expected = (images.flatten(1)[:, :3].argmax(1) == labels).float().mean()
     assert found.summary["clean"]["value"] == pytest.approx(float(expected))
+    assert "train-mode" not in {flag["name"] for flag in found.summary["flags"]}
     assert {c["method"] for c in found.summary["conditions"]} >= {"contrast", "square"}
     refused = [{"method": "pgd", "eps": [0.1], "norm": "linf"}]
     with pytest.raises(ParameterError, match="gives no gradients"):

@@ -154,7 +154,7 @@ def _classifier(
         raise ParameterError(f"{where}: classes gives 1 class; the minimum is 2")
     net = FunctionNet(function, name, output=output, layout=check_layout(layout, where), classes=len(names))
     mark_source(net, hashlib.sha256(identity.encode()).hexdigest())
-    return Classifier(net, classes=names, differentiable=False, name=name)
+    return Classifier(net, classes=names, differentiable=False, name=name).eval()
 
 
 def _are_probabilities(scores: np.ndarray) -> bool:

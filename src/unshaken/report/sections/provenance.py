@@ -62,8 +62,9 @@ def _cost(cost: Mapping[str, Any]) -> list[Block]:
         ("time", wording.seconds(cost["seconds"])),
     ]
     if "asked" in cost:
-        kept = f" sent to the model's address; {wording.number(max(0, cost['forwards'] - cost['asked']))} answers were kept ones"
-        facts.append(("images asked", (wording.number(cost["asked"]), Span(kept, "soft"))))
+        kept = wording.number(max(0, cost["forwards"] - cost["asked"]))
+        about = f" sent to the model's address; {kept} answers were kept ones"
+        facts.append(("images asked", (wording.number(cost["asked"]), Span(about, "soft"))))
     if cost["overhead"]:
         about = " wall time over time inside the model's passes and the methods' arithmetic"
         facts.append(("overhead", (f"{cost['overhead']:.3f}", Span(about, "soft"))))
