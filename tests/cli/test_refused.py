@@ -62,6 +62,7 @@ def test_both_words_of_a_switch_are_refused_and_the_same_flag_twice_is_not(unsha
         ("serve . --calibrate demo", "--calibrate goes with --score"),
         ("serve . --score demo --accept 0.9", "--accept goes with --detectors: name their folder"),
         ("serve . --score demo --window 9", "--window goes with --history: name its folder"),
+        ("serve . --score demo --reference demo", "--reference goes with --history: name its folder"),
         ("serve . --score demo --history net.py", "--history 'net.py' is a file: name a folder"),
         ("serve . --score demo --history photos", "--history 'photos' holds other files"),
         ("serve absent", "there is no folder 'absent': give folders that hold run directories"),

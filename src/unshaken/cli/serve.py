@@ -146,6 +146,15 @@ History = Annotated[
 Window = Annotated[
     int | None, Option("Number of images in a window of --history. Default: 1000.", "N", COUNT, panel=PANEL)
 ]
+ReferenceData = Annotated[
+    str | None,
+    Option(
+        "Images of the source that the model is meant for; the page of --history tells where predicted classes or the "
+        "confidence drift from them.",
+        "SPEC",
+        panel=PANEL,
+    ),
+]
 MaxBatch = Annotated[
     int | None, Option("Maximum number of images in one pass. Default: by their size.", "N", BATCH, panel=PANEL)
 ]
@@ -240,6 +249,7 @@ def serve(
     coverage: Coverage = None,
     history: History = None,
     window: Window = None,
+    reference: ReferenceData = None,
     max_batch: MaxBatch = None,
     queue: Queue = None,
     rate_limit: RateLimit = None,
@@ -252,7 +262,7 @@ def serve(
 
     With --score, answer programs at POST /v1/score, too. Needs the extra serve.
     """
-    of_detectors, of_history = {"--accept": accept}, {"--window": window}
+    of_detectors, of_history = {"--accept": accept}, {"--window": window, "--reference": reference}
     of_score: dict[str, object] = {
         "--detectors": detectors, "--calibrate": calibrate, "--history": history, "--max-batch": max_batch,
         "--queue": queue, "--rate-limit": rate_limit, "--device": device, **of_detectors, **of_history,
@@ -285,7 +295,8 @@ def serve(
             open_score_part(
                 score, detectors=detectors, accept=0.95 if accept is None else accept, calibrate_on=calibrate,
                 coverage=coverage,
-                history=history, window=window or 1000, max_batch=max_batch, limits=limits, device=device or "auto",
+                history=history, window=window or 1000, reference=reference,
+                max_batch=max_batch, limits=limits, device=device or "auto",
                 download=download,
             )
         )  # fmt: skip

@@ -21,7 +21,7 @@ from unshaken.report.pages.matrix import write_matrix
 from unshaken.report.pages.scaling import RECORD as SCALING_RECORD
 from unshaken.report.pages.scaling import SCALING
 from unshaken.report.pages.service import RECORD as SERVICE_RECORD
-from unshaken.report.pages.service import SERVICE
+from unshaken.report.pages.service import write_history
 from unshaken.report.pages.texture import RECORD as TEXTURE_RECORD
 from unshaken.report.pages.texture import TEXTURE
 from unshaken.report.pages.training import TRAINING
@@ -93,7 +93,7 @@ KINDS: dict[str, Callable[[RunDir], object]] = {
     FAIRNESS_RECORD: FAIRNESS.write,
     "labels.json": _write_search,
     IMAGE_TEXT_RECORD: IMAGE_TEXT.write,
-    SERVICE_RECORD: SERVICE.write,
+    SERVICE_RECORD: write_history,
     MATRIX_RECORD: write_matrix,
     SCALING_RECORD: SCALING.write,
     TEXTURE_RECORD: TEXTURE.write,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.detection.conformal import conformal_threshold
-from unshaken.measure.detection.drift import drift, log_evidence, window_alarm
-from unshaken.measure.statistics.intervals import share
+from unshaken.measure.detection.drift import ShareAlarm, drift, log_evidence, share_alarms, window_alarm
+from unshaken.measure.statistics.intervals import clopper_pearson, share
 
 
 def naive_evidence(accepted, p):
@@ -161,3 +161,40 @@ def test_a_stream_that_keeps_its_promise_rings_no_more_often_than_alpha():
 def test_what_is_no_stream_is_refused(rejected, samples, options):
     with pytest.raises(ParameterError):
         window_alarm(rejected, samples, **{"most": 0.1, **options})
+
+
+def test_shares_are_watched_from_both_sides_of_what_the_reference_allows():
+    reference, sizes = [600, 300, 100], [200, 200, 150]
+    counts = np.array([[120, 60, 20], [118, 62, 20], [40, 60, 50]])
+    found = share_alarms(counts, sizes, reference, 1000, alpha=0.01)
+    each = 0.01 / 12
+    low, high = (end.tolist() for end in clopper_pearson(reference, [1000] * 3, level=1 - 2 * each))
+    assert found == [ShareAlarm(0, 2, False, low[0], high[0]), ShareAlarm(2, 2, True, low[2], high[2])]
+    assert window_alarm(counts[:, 2], sizes, most=high[2], alpha=each) == 2
+    assert share_alarms(counts[:2], sizes[:2], reference, 1000) == []
+
+
+def test_a_stream_of_the_reference_rings_in_no_category_more_often_than_alpha():
+    rng, shares, rung = np.random.default_rng(0), [0.5, 0.3, 0.15, 0.05], 0
+    for _ in range(150):
+        reference, counts = rng.multinomial(200, shares), rng.multinomial(100, shares, 20)
+        rung += bool(share_alarms(counts, [100] * 20, reference, 200, alpha=0.1))
+    assert rung <= 150 * 0.1 + 4 * np.sqrt(150 * 0.1 * 0.9)
+    drifted = rng.multinomial(100, shares[::-1], 3)
+    assert {a.category for a in share_alarms(drifted, [100] * 3, rng.multinomial(200, shares), 200, alpha=0.1)} >= {
+        0,
+        3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("counts", "reference", "message"),
+    [
+        ([[1, 2]], [5], "a row for each of 1 windows"),
+        ([1, 2], [5, 5], "must have"),
+        ([[1, 2]], [50, 5], "more samples"),
+    ],
+)
+def test_shares_that_do_not_fit_are_refused(counts, reference, message):
+    with pytest.raises(ParameterError, match=message):
+        share_alarms(counts, [10], reference, 10)

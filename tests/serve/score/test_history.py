@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
+import numpy as np
 import pytest
 import torch
 
 from tests.serve.score.conftest import dyadic, noise, png
 from unshaken.core.batch import Batch
-from unshaken.core.errors import RunError
+from unshaken.core.errors import DataError, RunError
+from unshaken.data.arrays import InMemory
 from unshaken.measure import share
+from unshaken.report.pages.service import CONFIDENCES
 from unshaken.report.rebuild import rebuild_report
 from unshaken.serve.score import history as module
 from unshaken.serve.score.history import History
 from unshaken.serve.score.options import ScoreOptions
+from unshaken.serve.score.reference import measure_reference
 from unshaken.serve.score.scorer import Scorer, Work
 from unshaken.store.run_dir import RunDir
 
@@ -213,6 +218,59 @@ def test_the_page_is_made_again_from_the_rows(tmp_path, scorer, answers, clock):
     assert "30 images in 3 windows" in text
     assert "more is rejected than normal images explain, first in window 1" in text
     assert "3 of 33 images could not be scored" in text
+
+
+def test_drift_from_a_reference_is_told_and_kept(tmp_path, scorer, answers, clock):
+    reference = measure_reference(scorer, in_memory(200))
+    ids = tuple(map(str, range(200)))
+    whole = scorer.run([Work(Batch(in_memory(200).images.float() / 255, None, ids), ScoreOptions())])[0]
+    assert [reference.classes[k] for k in range(3)] == torch.bincount(whole.predictions, minlength=3).tolist()
+    below = [(whole.probabilities.amax(1) < edge).sum().item() for edge in CONFIDENCES]
+    assert reference.confidence == np.diff([0, *below, 200]).tolist()
+    history = History(RunDir(tmp_path), scorer, images=200, reference=reference, clock=clock)
+    with history.opened():
+        history.add(whole)
+        for _ in range(20):
+            history.add(answers[1])
+            clock.now += 60
+        history.store(force=True)
+        assert json.loads(RunDir(tmp_path).read("drift.json"))["alarms"]
+    run = RunDir(tmp_path)
+    alarms = json.loads(run.read("drift.json"))
+    assert (alarms["false_alarms"], alarms["windows"]) == (0.01, 2)
+    assert {one["window"] for one in alarms["alarms"]} == {1}
+    seen = int(answers[1].predictions[0])  # of every image of the second window
+    name = scorer.model.classes[seen]
+    own = next(one for one in alarms["alarms"] if (one["kind"], one["name"]) == ("class", name))
+    assert (own["more"], own["share"]["value"], own["share"]["n"]) == (True, 1.0, 200)
+    assert own["least"] < reference.classes[seen] / 200 < own["most"]
+    text = run.read("report.md").decode()
+    assert "Predicted classes drift from the reference, first in window 1" in text
+    run.remove("drift.json")
+    rebuild_report(run)
+    assert json.loads(run.read("drift.json")) == alarms
+    with History(run, scorer, images=200, reference=reference, clock=clock).opened():
+        pass
+    with pytest.raises(RunError, match="reference differ"), History(run, scorer, images=200).opened():
+        pass
+
+
+def test_a_stream_like_the_reference_shows_no_drift(tmp_path, scorer, clock):
+    ids = tuple(map(str, range(200)))
+    like = scorer.run([Work(Batch(dyadic(200, 9), None, ids), ScoreOptions())])[0]
+    reference = measure_reference(scorer, in_memory(200))
+    history = History(RunDir(tmp_path), scorer, images=200, reference=reference, clock=clock)
+    with history.opened():
+        history.add(like)
+    assert json.loads(RunDir(tmp_path).read("drift.json"))["alarms"] == []
+    assert "No drift is shown" in RunDir(tmp_path).read("report.md").decode()
+    with pytest.raises(DataError, match="has 60 images that can be used: a reference needs 100"):
+        measure_reference(scorer, in_memory(60))
+
+
+def in_memory(n):
+    """Images without labels, of the source of `dyadic`."""
+    return InMemory((dyadic(n, 7) * 255).round().to(torch.uint8))
 
 
 def test_the_endpoint_counts_into_its_history(tmp_path, open_client, scorer):

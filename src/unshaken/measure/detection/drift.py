@@ -197,3 +197,68 @@ def window_alarm(rejected: ArrayLike, samples: ArrayLike, *, most: float, alpha:
     t = np.arange(1, len(counts) + 1)
     rings = scipy.stats.binom.sf(counts - 1, sizes, most) <= alpha / (t * (t + 1))
     return int(rings.argmax()) if rings.any() else None
+
+
+@dataclass(frozen=True, slots=True)
+class ShareAlarm:
+    """A category whose share in a stream is not that of the reference.
+
+    Args:
+        category: its index.
+        window: the first window that shows it.
+        more: whether the share is higher there; else it is lower.
+        least: share of the category that the reference allows at least.
+        most: at most.
+    """
+
+    category: int
+    window: int
+    more: bool
+    least: float
+    most: float
+
+
+def share_alarms(
+    counts: ArrayLike, samples: ArrayLike, reference: ArrayLike, reference_samples: int, *, alpha: float = 0.01
+) -> list[ShareAlarm]:
+    """Categories whose share in the windows of a stream is above or below what a reference allows.
+
+    The reference's samples bound each share from both sides (Clopper-Pearson, at `alpha / 4C` an end of C categories);
+    each category is then watched by `window_alarm` for more than the upper end, and for less than the lower, at
+    `alpha / 4C` too. Where stream and reference have one source, any alarm at all, over all categories and however
+    long a stream, has a chance of alpha at most.
+
+    Args:
+        counts: `[W, C]`, samples of each category in each window, in the order of time; categories may overlap.
+        samples: `[W]`, samples of each window.
+        reference: `[C]`, samples of each category in the reference.
+        reference_samples: of the reference.
+        alpha: chance of any false alarm, in (0, 1).
+
+    Returns:
+        In the order of the windows.
+
+    Raises:
+        ParameterError: shapes do not fit, or a count is above its samples.
+
+    >>> [(a.category, a.window, a.more) for a in share_alarms([[50, 50], [5, 95]], [100, 100], [500, 500], 1000)]
+    [(0, 1, False), (1, 1, True)]
+    """
+    table, of, sizes = np.asarray(counts, np.float64), numbers("reference", reference, low=0), numbers("n", samples)
+    if table.ndim != 2 or table.shape != (len(sizes), len(of)):
+        raise ParameterError(
+            f"counts {list(table.shape)} must have a row for each of {len(sizes)} windows and a column for each of "
+            f"{len(of)} categories"
+        )
+    if (of > reference_samples).any():
+        raise ParameterError(f"a category has more samples than the reference, which has {reference_samples}")
+    each = alpha / (4 * len(of))
+    low, high = clopper_pearson(of, np.full(len(of), reference_samples), level=1 - 2 * each)
+    found = []
+    for category, (least, most) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        own = table[:, category]
+        sides = [(True, own, most), (False, sizes - own, 1 - least)]
+        for more, column, bound in sides:
+            if 0 < bound < 1 and (window := window_alarm(column, sizes, most=bound, alpha=each)) is not None:
+                found.append(ShareAlarm(category, window, more, least, most))
+    return sorted(found, key=lambda one: (one.window, one.category))

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.measure import share
-from unshaken.measure.detection.drift import window_alarm
+from unshaken.measure.detection.drift import ShareAlarm, share_alarms, window_alarm
+from unshaken.measure.statistics.intervals import Figure
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Facts, Heading, Headline, Notice, Prose, Table, Text
 from unshaken.report.drawings import Plot, Plots
 from unshaken.report.figures import plots
-from unshaken.report.pages.page_kind import PageKind
-from unshaken.store.run_dir import RunDir
+from unshaken.report.pages.page_kind import PageKind, write_page
+from unshaken.store.run_dir import RunDir, consistent
 
 RECORD = "service.json"
 SHOWN = 40
@@ -28,6 +30,29 @@ MOST_CLASSES = 20
 """Classes that the page shows, the most frequent."""
 ALPHA = 0.01
 """Chance of a false alarm of a detector over the whole history."""
+
+
+CONFIDENCES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
+"""Where the model's confidence is cut for counting: fixed, so that no reference has chosen them."""
+DRIFT = "drift.json"
+
+
+class Reference(BaseModel):
+    """Counts of predictions on images that windows are compared with.
+
+    Args:
+        data: SPEC.
+        images: number of them.
+        classes: images by predicted class, of all classes; -1 where the output is not finite.
+        confidence: images by the span of their confidence between `CONFIDENCES`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str
+    images: int
+    classes: dict[int, int]
+    confidence: list[int]
 
 
 class ServiceRecord(BaseModel):
@@ -43,6 +68,7 @@ class ServiceRecord(BaseModel):
             the calibration samples.
         most_rejected_by_any: the same of all detectors together.
         images: of a window.
+        reference: what windows are compared with; None for nothing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -56,6 +82,7 @@ class ServiceRecord(BaseModel):
     most_rejected: dict[str, float]
     most_rejected_by_any: float
     images: int
+    reference: Reference | None = None
 
     @classmethod
     def read(cls, run: RunDir) -> ServiceRecord:
@@ -123,7 +150,7 @@ def _head(source: Source) -> list[Block]:
         lead.append(f"From {_time(windows[0].began)} to {_time(windows[-1].ended)}, UTC.")
     if record.thresholds:
         lead.append(f"Detectors promise to accept {wording.percent(record.accept)} of normal images or more.")
-    return [Headline(_title(source), tuple(lead), tuple(_alarms(record, windows)), brief=True)]
+    return [Headline(_title(source), tuple(lead), (*_alarms(record, windows), *_drift_notices(source)), brief=True)]
 
 
 def _title(source: Source) -> str:
@@ -146,6 +173,90 @@ def _alarms(record: ServiceRecord, windows: Sequence[WindowCounts]) -> list[Noti
                 text += f"window {known[rings].number}, {_time(known[rings].began)}."
                 found.append(Notice(text, "rejected"))
     return found
+
+
+class DriftAlarm(NamedTuple):
+    """A class or a span of confidence whose share is not that of the reference.
+
+    Args:
+        kind: `class` or `confidence`.
+        name: of the class, or the span.
+        found: the alarm; its window is the place among the windows given.
+        window: number of the first window that shows it.
+        figure: share there.
+    """
+
+    kind: str
+    name: str
+    found: ShareAlarm
+    window: int
+    figure: Figure
+
+    def to_json(self) -> dict[str, Any]:
+        """The alarm as `drift.json` has it."""
+        own = {"kind": self.kind, "name": self.name, "window": self.window, "more": self.found.more}
+        return {**own, "least": self.found.least, "most": self.found.most, "share": self.figure.to_json()}
+
+
+def drift_alarms(source: Source) -> list[DriftAlarm]:
+    """What drifts from the reference in the windows that have ended, at `ALPHA` for all of it together."""
+    record, reference = source.record, source.record.reference
+    windows = [window for window in source.windows if window.complete and _images(window)]
+    if reference is None or not windows:
+        return []
+    names = dict(enumerate(record.classes)) | {-1: "output not finite"}
+    keys = [("class", str(k), names.get(k, str(k))) for k in reference.classes]
+    keys += [("confidence", str(k), name) for k, name in enumerate(_spans())]
+    counts = [[window.counts.get((kind, place), (0, 0))[0] for kind, place, _ in keys] for window in windows]
+    sizes, of = [_images(window) for window in windows], [*reference.classes.values(), *reference.confidence]
+    return [
+        DriftAlarm(
+            kind, name, one, windows[one.window].number, share(counts[one.window][one.category], sizes[one.window])
+        )
+        for one in share_alarms(counts, sizes, of, reference.images, alpha=ALPHA)
+        for kind, _, name in [keys[one.category]]
+    ]
+
+
+def _spans() -> list[str]:
+    edges = [f"{100 * edge:g} %" for edge in CONFIDENCES]
+    return [f"below {edges[0]}", *(f"{a} to {b}" for a, b in pairwise(edges)), f"{edges[-1]} and above"]
+
+
+def _drift_notices(source: Source) -> list[Notice]:
+    found = drift_alarms(source)
+    return [
+        Notice(f"{words} drift from the reference, first in window {own[0].window}.", "drift")
+        for kind, words in (("class", "Predicted classes"), ("confidence", "Confidences of the model"))
+        if (own := [one for one in found if one.kind == kind])
+    ]
+
+
+def _drift(source: Source) -> list[Block]:
+    """Classes and spans of confidence whose share is not that of the reference."""
+    reference = source.record.reference
+    if reference is None:
+        return []
+    found = drift_alarms(source)
+    promise = (
+        f"Compared with {reference.images:,} images of {reference.data}: shares of predicted classes and of spans of "
+        "the model's confidence, in every window that has ended. Where the images of windows and reference are "
+        "independent and of one source, the chance of any false alarm among all of them, however many windows come, is "
+        f"{ALPHA:g} at most."
+    )
+    head: list[Block] = [Heading("Drift from the reference", "drift", "Drift"), Prose(promise, "small")]
+    if not found:
+        return [*head, Prose("No drift is shown.", brief=True)]
+    rows = tuple(
+        cells.line(
+            f"{one.kind} {one.name}", str(one.window), cells.share(one.figure.to_json()),
+            f"{wording.percent(one.found.least)} to {wording.percent(one.found.most)}",
+        )
+        for one in found
+    )  # fmt: skip
+    caption = "What drifts, and the first window that shows it, with the shares that the reference allows."
+    heads = cells.columns("share of", "window", "share there", "by the reference")
+    return [*head, Table(caption, heads, rows, brief=True)]
 
 
 def _rejected(source: Source) -> list[Block]:
@@ -244,5 +355,19 @@ def _model(source: Source) -> list[Block]:
 SERVICE = PageKind[Source](
     title=_title,
     read=lambda run: Source(ServiceRecord.read(run), read_window_counts(run)),
-    sections=(_head, _rejected, _classes, _unusable, _model),
+    sections=(_head, _drift, _rejected, _classes, _unusable, _model),
 )
+
+
+def write_history(run: RunDir) -> None:
+    """Write the page of a history, and `drift.json` where it has a reference.
+
+    Raises:
+        RunError: the directory holds no history, or a file cannot be written.
+    """
+    with consistent(run):
+        source = SERVICE.read(run)
+    if source.record.reference is not None:
+        alarms = [one.to_json() for one in drift_alarms(source)]
+        run.write_json({"schema": 1, "false_alarms": ALPHA, "windows": len(source.windows), "alarms": alarms}, DRIFT)
+    write_page(run, SERVICE.page(source))

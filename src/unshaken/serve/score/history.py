@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from unshaken.core.errors import RunError
 from unshaken.measure.detection.conformal import Threshold
 from unshaken.models import fingerprint
-from unshaken.report.pages.service import RECORD, SERVICE, ServiceRecord
+from unshaken.report.pages.service import RECORD, Reference, ServiceRecord, write_history
 from unshaken.serve.score.answers import Answers
 from unshaken.serve.score.scorer import Scorer
 from unshaken.serve.score.windows import SERVED, Window, read_windows, window_rows
@@ -40,6 +40,7 @@ class History:
         run: directory to keep the windows in.
         scorer: whose answers are counted.
         images: of a window.
+        reference: what the model predicts on images of the source that it is meant for; None for no comparison.
         oldest: seconds after which a window ends that has any image.
         every: seconds between two writings of what is new.
         clock: seconds since 1970.
@@ -51,14 +52,16 @@ class History:
         scorer: Scorer,
         *,
         images: int = 1000,
+        reference: Reference | None = None,
         oldest: float = 3600.0,
         every: float = 10.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.run, self.images, self.oldest, self.every, self.clock = run, images, oldest, every, clock
         self.detectors = list(scorer.own)
-        self.record = describe(scorer, images)
-        run.identify(hashlib.blake2b(self.record.model_dump_json().encode(), digest_size=16).hexdigest())
+        self.record = describe(scorer, images, reference)
+        settings = self.record.model_dump_json(exclude_none=True).encode()
+        run.identify(hashlib.blake2b(settings, digest_size=16).hexdigest())
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._written, self._reported, self._new = 0.0, 0.0, False
         self._renew: Callable[[], None] = lambda: None  # until there is a lock
@@ -117,7 +120,7 @@ class History:
                 self._write(windows, still_open)
                 if force or now - self._reported >= REPORT_EVERY:
                     self._reported = now
-                    SERVICE.write(self.run)
+                    write_history(self.run)
             except Exception as error:  # whatever it is: answers go on, and the next writing may succeed
                 log.error("the history is not stored: %s", error, exc_info=not isinstance(error, RunError))
                 self._new = True
@@ -145,7 +148,7 @@ class History:
         elif self.run.exists("run.json") or self.run.exists("rows"):
             raise RunError(f"{self.run}: this is a run of another command; choose another --history")
         self.run.sweep()
-        self.run.write_json(self.record.model_dump(by_alias=True), RECORD)
+        self.run.write_json(self.record.model_dump(by_alias=True, exclude_none=True), RECORD)
         files = sorted(shard for _, shard in self.run.finished("windows"))
         if files:
             name = f"{SERVED.id}-{files[-1]:05d}.parquet"
@@ -155,12 +158,13 @@ class History:
             self._kept = read_windows(rows.to_pylist())
 
 
-def describe(scorer: Scorer, images: int) -> ServiceRecord:
+def describe(scorer: Scorer, images: int, reference: Reference | None = None) -> ServiceRecord:
     """Describe the service whose answers a history's rows count.
 
     Args:
         scorer: of the service.
         images: of a window.
+        reference: what windows are compared with; None for nothing.
     """
     return ServiceRecord(
         schema=1,
@@ -172,6 +176,7 @@ def describe(scorer: Scorer, images: int) -> ServiceRecord:
         most_rejected={label: _surely(found) for label, found in scorer.own.items()},
         most_rejected_by_any=min(1.0, sum(map(_surely, scorer.joint.values()))),
         images=images,
+        reference=reference,
     )
 
 

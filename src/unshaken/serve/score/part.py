@@ -14,6 +14,7 @@ from unshaken.serve.score import endpoint
 from unshaken.serve.score.calibration import calibrate
 from unshaken.serve.score.history import History
 from unshaken.serve.score.options import Limits
+from unshaken.serve.score.reference import measure_reference
 from unshaken.serve.score.scorer import Scorer
 from unshaken.serve.score.service import ScoreService
 from unshaken.store.run_dir import RunDir
@@ -47,6 +48,7 @@ def open_score_part(
     coverage: float | None = None,
     history: str | Path | None = None,
     window: int = 1000,
+    reference: str | None = None,
     max_batch: int | None = None,
     limits: Limits | None = None,
     device: str = "auto",
@@ -63,6 +65,7 @@ def open_score_part(
             no sets.
         history: run directory of windows; None for none.
         window: images of one.
+        reference: SPEC of images that windows are compared with; None for none.
         max_batch: images in one pass at most; None for a number by their size.
         limits: on requests.
         device: `auto`, `cpu`, `cuda`, `mps`.
@@ -71,7 +74,7 @@ def open_score_part(
     Raises:
         ModelError: the model or its detectors cannot be loaded, or do not belong together.
         ParameterError: the detectors cannot promise the share.
-        DataError: there is too little data to calibrate on.
+        DataError: there is too little data to calibrate on, or of the reference.
     """
     if not 0 < accept < 1:
         raise ParameterError(f"accept={accept:g} must lie inside (0, 1); 0.95 is usual")
@@ -81,5 +84,8 @@ def open_score_part(
     if calibrate_on is not None:
         calibration = calibrate(classifier, as_dataset(calibrate_on, download=download), coverage=coverage)
     scorer = Scorer(classifier, found, accept=accept, calibration=calibration, most=max_batch)
-    stored = None if history is None else History(RunDir(history), scorer, images=window)
+    stored = None
+    if history is not None:
+        of = None if reference is None else measure_reference(scorer, as_dataset(reference, download=download))
+        stored = History(RunDir(history), scorer, images=window, reference=of)
     return score_part(scorer, limits=limits, history=stored)

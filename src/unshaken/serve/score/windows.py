@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from unshaken.core.part import Condition, Part
 from unshaken.core.tables import declare_table
 from unshaken.measure.statistics.intervals import clopper_pearson
+from unshaken.report.pages.service import CONFIDENCES
 from unshaken.serve.score.answers import Answers
 
 WINDOWS = declare_table(
@@ -18,9 +21,9 @@ WINDOWS = declare_table(
     "high double, began double, ended double, complete bool",
 )
 SERVED = Condition("served", "served")
-CLASS, DETECTOR, ALL, UNUSABLE = "class", "detector", "all", "unusable"
-"""Kinds of counts: images by predicted class; those that a detector, or any of them, does not accept; those that could
-not be scored."""
+CLASS, CONFIDENCE, DETECTOR, ALL, UNUSABLE = "class", "confidence", "detector", "all", "unusable"
+"""Kinds of counts: images by predicted class; by the model's confidence; those that a detector, or any of them,
+does not accept; those that could not be scored."""
 
 
 @dataclass(slots=True)
@@ -34,6 +37,7 @@ class Window:
         images: that were scored.
         unusable: images that could not be scored, beside these.
         classes: images by predicted class.
+        confidence: images by their place among `CONFIDENCES`.
         rejected: images that each detector does not accept; all detectors are there from the start.
         rejected_by_any: images that are not accepted.
     """
@@ -44,6 +48,7 @@ class Window:
     images: int = 0
     unusable: int = 0
     classes: Counter[int] = field(default_factory=Counter)
+    confidence: Counter[int] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     rejected_by_any: int = 0
 
@@ -61,14 +66,23 @@ class Window:
             return
         self.images += len(answers)
         self.classes.update(answers.predictions.tolist())
+        sure = answers.probabilities.amax(1)
+        edges = torch.tensor(CONFIDENCES, dtype=sure.dtype, device=sure.device)
+        self.confidence.update(torch.bucketize(sure[sure.isfinite()], edges, right=True).tolist())
         for label, found in answers.detected.items():
             self.rejected[label] += int((~found.accepted).sum())
         if answers.accepted is not None:
             self.rejected_by_any += int((~answers.accepted).sum())
 
+    @property
+    def by_confidence(self) -> list[int]:
+        """Images in each span between `CONFIDENCES`, `[len(CONFIDENCES) + 1]`."""
+        return [self.confidence[k] for k in range(len(CONFIDENCES) + 1)]
+
     def counts(self, detectors: Sequence[str]) -> list[tuple[str, str, int, int]]:
         """Kind, name, count and of how many images."""
         found = [(CLASS, str(k), count, self.images) for k, count in sorted(self.classes.items())]
+        found += [(CONFIDENCE, str(k), count, self.images) for k, count in sorted(self.confidence.items())]
         found += [(DETECTOR, label, self.rejected[label], self.images) for label in detectors]
         found += [(ALL, "", self.rejected_by_any, self.images)] if detectors else []
         return [*found, (UNUSABLE, "", self.unusable, self.images + self.unusable)]
@@ -113,6 +127,8 @@ def read_windows(rows: Sequence[dict[str, Any]]) -> list[Window]:
             window.images = row["n"]
         if kind == CLASS:
             window.classes[int(row["name"])] = count
+        elif kind == CONFIDENCE:
+            window.confidence[int(row["name"])] = count
         elif kind == DETECTOR:
             window.rejected[row["name"]] = count
         elif kind == ALL:
