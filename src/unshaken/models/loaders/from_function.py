@@ -31,7 +31,7 @@ class FunctionNet(nn.Module):
     Args:
         function: from images, a NumPy array of its own in float32, to scores.
         name: for messages.
-        output: meaning of the scores; None where it was not said: logits, and what looks like probabilities is refused.
+        output: meaning of the scores; None where it is not given: logits, and what looks like probabilities is refused.
         layout: order of the dimensions of the images that it takes.
         classes: K, where it is known; 0 where the first answer tells it.
     """
@@ -92,7 +92,7 @@ def from_function(
         function: takes images in [0, 1], a NumPy array float32 `[N, C, H, W]`, and returns `[N, K]` scores, or `[N]`
             labels: an array, a tensor or nested lists. An image's scores may not depend on the others of its batch.
         output: `logits`, `probabilities`, or `labels` from 0, which need `classes`. None for logits; a first answer
-            that looks like probabilities is then refused, for nobody said what it is.
+            that looks like probabilities is then refused, since it may be either.
         classes: names of the K classes in the order of the scores, or K.
         layout: `NHWC` for a function that takes `[N, H, W, C]`.
         revision: any word. A run is only resumed with the same code and revision: change it with the weights that the
