@@ -135,7 +135,6 @@ MODULES = {
     "postgresql": ["psycopg"],
     "smt": ["z3", "sklearn"],
     "labels": ["sklearn"],
-    "croissant": ["mlcroissant"],
     "explain": ["skimage"],
     "diffusers": ["diffusers"],
     "grabcut": ["cv2"],

@@ -77,5 +77,7 @@ FLAGS = declare_table("flags", "name string, detail string, id string, meaning s
 COST = declare_table(
     "cost",
     "step string, shard int32, forwards int64, backwards int64, model_seconds double, method_seconds double, "
-    "wall_seconds double, largest_batch int64, back_offs int64, asked int64",
+    "wall_seconds double, largest_batch int64, back_offs int64",
 )
+SENT = declare_table("sent", "step string, shard int32, images int64")
+"""Images sent to a model behind an address."""

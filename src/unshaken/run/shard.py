@@ -227,7 +227,8 @@ def run_shard(
             if not steps and batch is not None and job.config.save_examples < 0:
                 job.run.write_examples(batch.images, list(batch.ids), CLEAN.id, shard)
             _write_clean(job, shard, batch, bad, logits, oracle)
-            write_cost(job.run, shard, CLEAN.id, oracle.meter, Meter(), time.perf_counter() - began, _since(asked, job))
+            write_cost(job.run, shard, CLEAN.id, oracle.meter, Meter(), time.perf_counter() - began)
+            _write_sent(job, shard, CLEAN.id, asked)
             if progress is not None:
                 progress.advance(len(job.config.shard_ids(shard)))
         clean = None if batch is None else outcomes_of(job.task.rows(CLEAN, batch, logits))
@@ -250,9 +251,8 @@ def run_shard(
             _write_step(job, shard, step, parts)
             for condition in step.conditions:
                 Journal(job.run, condition.id, shard).clear()
-            write_cost(
-                job.run, shard, step.label, oracle.meter, before, time.perf_counter() - began, _since(asked, job)
-            )
+            write_cost(job.run, shard, step.label, oracle.meter, before, time.perf_counter() - began)
+            _write_sent(job, shard, step.label, asked)
             if progress is not None:
                 progress.advance(len(job.config.shard_ids(shard)) * job.weight(step), note=step.label)
     return oracle.meter
@@ -345,20 +345,8 @@ def write_flags(run: RunDir, label: str, shard: int, flags: list[Flag]) -> None:
     run.write_rows(table_of(part), "flags", label, shard)
 
 
-def write_cost(
-    run: RunDir, shard: int, label: str, meter: Meter, before: Meter, wall: float, asked: int | None = None
-) -> None:
-    """Write what a step of a shard spent: the meter now, less the meter before.
-
-    Args:
-        run: the run.
-        shard: number of the shard.
-        label: of the step.
-        meter: as it is now.
-        before: the meter as the step began.
-        wall: seconds of the step.
-        asked: images sent to the address of the model; None for a model without one.
-    """
+def write_cost(run: RunDir, shard: int, label: str, meter: Meter, before: Meter, wall: float) -> None:
+    """Write what a step of a shard spent: the meter now, less the meter before."""
     columns = {
         "step": [label],
         "shard": [shard],
@@ -369,14 +357,15 @@ def write_cost(
         "wall_seconds": [wall],
         "largest_batch": [meter.largest_batch],
         "back_offs": [meter.back_offs - before.back_offs],
-        "asked": [asked],
     }
     run.write_rows(table_of(Part("cost", CLEAN, columns)), "cost", label, shard)
 
 
-def _since(asked: int | None, job: Job) -> int | None:
-    """Images that the model was asked about by its address since a count."""
-    return None if asked is None or job.model.asked is None else job.model.asked - asked
+def _write_sent(job: Job, shard: int, label: str, before: int | None) -> None:
+    """Write how many images a step of a shard sent to the model's address since a count; nothing without one."""
+    if before is not None and job.model.asked is not None:
+        columns = {"step": [label], "shard": [shard], "images": [job.model.asked - before]}
+        job.run.write_rows(table_of(Part("sent", CLEAN, columns)), "sent", label, shard)
 
 
 def _copy(meter: Meter) -> Meter:

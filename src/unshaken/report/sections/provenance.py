@@ -151,8 +151,8 @@ def cost_figures(run: RunDir, frame: Frame) -> dict[str, Any]:
         for name in numbers:
             step[name] += row[name] or 0
         step["largest_batch"] = max(step["largest_batch"], row["largest_batch"] or 0)
-    counts = table["asked"].to_pylist() if "asked" in table.column_names else [None]
-    known = {} if None in counts else {"asked": sum(counts)}
+    sent = run.rows("sent")["images"].to_pylist()
+    known = {"asked": sum(sent)} if sent else {}
     return {
         **known,
         "forwards": total_of["forwards"],
