@@ -136,7 +136,8 @@ def table_of(results: Sequence[PaperResult], folder: str, *, outdated: Set[str] 
     now = [result for result in results if result.slug not in outdated]
     count = f"{sum(result.reproduced for result in now)} of {len(now)} are reproduced."
     if outdated:
-        count += f" {len(outdated)} more are of an earlier form of their row, and are to be made again."
+        more = "1 more is" if len(outdated) == 1 else f"{len(outdated)} more are"
+        count += f" {more} of an earlier form of their row, to be made again."
     lines = [
         HEAD,
         count,
