@@ -35,7 +35,7 @@ def test_a_gate_decides_a_test(pytester: pytest.Pytester) -> None:
     done.stdout.fnmatch_lines(
         [
             "*AssertionError: 1 of 2 gates failed:",
-            "*brightness.accuracy == 0: brightness-1*n = 20)",
+            "*brightness.accuracy == 0: brightness-1*n = 20; asked: exactly 0 %",
             "*report: runs/test_toy.py--test_fails/report.html",
         ]
     )

@@ -73,7 +73,7 @@ def test_only_significant_worsening_fails_the_gate(make_run: Make) -> None:
         summary = build(make_run(name, plan=FOG, bad=False, shift=shift), baseline=base)
         (result,) = check_gates(["no-regression"], summary.data, summary.comparison)
         assert result.held is held
-    assert "fog-3: 0.625 to 0.375" in result.detail
+    assert "fog-3: 62.5 % to 37.5 %" in result.detail
     # 8 samples: one lost in each condition is no evidence
     small = make_run("small", plan=FOG, n=8, shards=1, bad=False)
     summary = build(make_run("one", plan=FOG, n=8, shards=1, bad=False, shift=1.0), baseline=small)

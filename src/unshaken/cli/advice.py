@@ -94,6 +94,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     "certify": ("model", "data", "method", "radius", "limit", "out"),
     "explain": ("model", "data", "run", "metric", "limit", "out"),
     "evaluate": ("model", "data", "limit", "out", "gate", "device"),
+    "map": ("train", "data", "model", "layer", "umap", "device"),
     "serve": ("port", "host", "readers", "allow-spec", "score", "detectors"),
     "detect fit": ("model", "data", "method", "out", "accept", "limit"),
     "detect score": ("model", "data", "detectors", "against", "limit", "out"),

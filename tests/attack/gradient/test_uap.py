@@ -61,7 +61,7 @@ def test_fitted_on_other_images_it_is_measured_on_those_of_the_run(linear, monke
     oracle, w, images, _ = linear
     others = 0.5 + torch.tensor([0.25, 0.6]).view(-1, 1, 1, 1) * w
     monkeypatch.setattr("unshaken.attack.gradient.uap.load_data", lambda spec: {"near": measured(images[:3])}[spec])
-    method = UAP(fit="near", rate=0.99)
+    method = UAP(fit="near", fooling_rate=0.99)
     labels = torch.zeros(2, dtype=torch.int64)
     result = method.perturb(oracle.model, others, labels, norm="l2", eps=9.0)
     assert result.fooled.tolist() == [True, False], "the farthest image that it was fitted on lies at 0.3"

@@ -26,7 +26,8 @@ def test_the_brief_blocks_are_shown_escaped_and_without_the_network():
     assert "<script" not in text
     assert "not here" not in text
     assert "86\N{NO-BREAK SPACE}%" in text
-    assert "gates failed" not in text  # its address is not in a notebook
+    assert "gates failed</span>" in text
+    assert "#gates" not in text  # its address is not in a notebook
     assert "row 39" in text
     assert "row 40" not in text
     assert "5 more rows in the report" in text

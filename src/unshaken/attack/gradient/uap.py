@@ -38,7 +38,7 @@ def fooling_rate(oracle: Oracle, images: Tensor, perturbation: Tensor) -> float:
         perturbation: v `[1, C, H, W]`; x + v is clipped to [0, 1].
     """
     changed = predict(oracle.exact(boxed(images + perturbation))) != predict(oracle.exact(images))
-    return changed.double().mean().item()
+    return int(changed.sum()) / len(images)
 
 
 def fit_perturbation(
@@ -120,7 +120,7 @@ class UAP(Attack[UAPState]):
     fit: str = Field(default="", description="SPEC of images to fit on, other than the measured; empty for the run's")
     images: PositiveInt = Field(default=500, description="number of images to fit on, the first ones")
     passes: PositiveInt = Field(default=10, description="maximum number of passes over them")
-    rate: float = Field(
+    fooling_rate: float = Field(
         default=0.8, gt=0, le=1, description="share of them to change the class of, above which the fit ends"
     )
     steps: PositiveInt = Field(default=50, description="maximum number of steps of DeepFool for one image")
@@ -140,7 +140,7 @@ class UAP(Attack[UAPState]):
         search = DeepFool(steps=self.steps, overshoot=self.overshoot, candidates=min(10, context.classes))
         v = fit_perturbation(
             context.oracle, images, norm=context.norm, eps=context.eps, search=search, passes=self.passes,
-            rate=self.rate, seed=context.seed,
+            rate=self.fooling_rate, seed=context.seed,
         )  # fmt: skip
         return UniversalPerturbation(v, context.eps, frozenset(map(_pixels, images)) if self.fit else frozenset())
 
