@@ -331,7 +331,7 @@ EXPECTED = {
         "fit=",
         "images=500 >0",
         "passes=10 >0",
-        "rate=0.8 >0 <=1",
+        "fooling_rate=0.8 >0 <=1",
         "steps=50 >0",
         "overshoot=0.02 >=0",
         "needs_labels reads_clean linf l2",

@@ -134,7 +134,8 @@ def test_every_exhibit_is_visited():
 def test_auto_breaks_what_looks_robust_and_flags_tell_why(visit, name):
     seen = visit(name)
     assert seen.clean > 0.75
-    assert (seen.careless > 0.1) == (name not in FALLS_TO_ANY), "no exhibit: the careless attack breaks it"
+    least = 0.1 if name == "mixup" else 0.15
+    assert (seen.careless > least) == (name not in FALLS_TO_ANY), "no exhibit: the careless attack breaks it"
     assert seen.auto <= 0.05
     assert seen.flags == FLAGS[name]
 
