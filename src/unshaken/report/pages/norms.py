@@ -219,7 +219,7 @@ def _accuracy(source: Source) -> Iterable[Line]:
 
 def _calibration(source: Source) -> Iterable[Line]:
     found = source.data["aggregates"].get("ece")
-    return [Line("expected calibration error", cells.value(found), found, "outcomes", "clean")] if found else []
+    return [Line("expected calibration error", cells.share(found), found, "outcomes", "clean")] if found else []
 
 
 def _gates(source: Source) -> Iterable[Line]:
