@@ -35,7 +35,9 @@ from unshaken.tasks.features import frozen_features
 from unshaken.tasks.few_shot import draw_episodes, run_episodes
 
 IMAGES = 40
-"""Images that are corrupted, attacked and certified. One verdict in as many may differ from the CPU's."""
+"""Images that are corrupted, attacked and scored. One verdict in as many may differ from the CPU's."""
+CERTIFIED, EXPLAINED = 20, 10
+"""Images whose many passes each cost more."""
 NEAR = 0.05
 """Largest distance of numbers from the CPU's, as a share of their length: `|x - x_cpu| / |x_cpu|`.
 
@@ -191,7 +193,7 @@ def check_attack(device: str, folder: Path) -> Measurement:
 
 def check_certify(device: str, folder: Path) -> Measurement:
     """Certify by smoothing and by interval bounds: classes better than by chance, and no bound above PGD's accuracy."""
-    options: dict[str, Any] = {"limit": IMAGES, "save_examples": 0, "device": device}
+    options: dict[str, Any] = {"limit": CERTIFIED, "save_examples": 0, "device": device}
     method = "smoothing:sigma=0.25,n=100"
     smoothing = certify("demo:robust", "demo", method, attacked=False, out=folder / "smoothing", **options)
     ibp = certify("demo:robust", "demo", "ibp", radii="0.5/255", out=folder / "ibp", **options)
@@ -204,7 +206,7 @@ def check_certify(device: str, folder: Path) -> Measurement:
     abstained = _values(smoothing.run, "certificates", "abstained")
     return Measurement(
         right > 0.2 and 0.2 < bound <= attacked and not bounded["broken"],
-        f"{right:.0%} of {IMAGES} images certified by smoothing, {bound:.0%} by ibp ({attacked:.0%} right under pgd)",
+        f"{right:.0%} of {CERTIFIED} images certified by smoothing, {bound:.0%} by ibp ({attacked:.0%} right under pgd)",
         verdicts={
             "smoothing": np.where(abstained, -1, _values(smoothing.run, "certificates", "prediction")),
             "ibp": _values(ibp.run, "certificates", "radius") > 0,
@@ -234,14 +236,14 @@ def check_detect(device: str, folder: Path) -> Measurement:
 
 def check_explain(device: str, folder: Path) -> Measurement:
     """Make maps: integrated gradients add up to the difference of the scores, but for the integral's steps."""
-    names = {"gradcam": "gradcam", "integrated-gradients": "integrated-gradients:steps=128"}
-    done = explain("demo:standard", "demo", list(names.values()), limit=20, out=folder / "run", device=device)
+    names = {"gradcam": "gradcam", "integrated-gradients": "integrated-gradients:steps=64"}
+    done = explain("demo:standard", "demo", list(names.values()), limit=EXPLAINED, out=folder / "run", device=device)
     maps = {name: done.run.read_tensors("maps", f"{name}-00000.safetensors").tensors["maps"].numpy() for name in names}
     gap = _values(done.run, "attributions", "gap", method="integrated-gradients").mean()
     missing = gap / np.abs(maps["integrated-gradients"].sum((1, 2))).mean()
     return Measurement(
         bool(missing < 0.05),
-        f"20 maps of integrated gradients miss the difference of the scores by {missing:.1%}",
+        f"{EXPLAINED} maps of integrated gradients miss the difference of the scores by {missing:.1%}",
         numbers=maps,
     )
 
