@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from torch import nn
 
 import unshaken
@@ -19,6 +20,8 @@ from unshaken.api import export_runs
 from unshaken.cli import main
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.report.read.scores import read_scores
+from unshaken.store.config import read_config
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +87,56 @@ def test_timm_has_its_columns(tmp_path):
     assert list(other.values()) == ["sixth", "37.500", "62.500", "62.500", "37.500", "", "8", "0.800", "bicubic"]
 
 
+def noise_folder(place: Path, contrast: int, count: int) -> str:
+    """The SPEC of a folder of grey noise, 28 by 28."""
+    place.mkdir()
+    random = np.random.default_rng(contrast)
+    for index in range(count):
+        pixels = random.integers(128 - contrast, 128 + contrast, (28, 28), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"{index:02}.png")
+    return f"folder:{place}"
+
+
+@pytest.mark.parametrize("methods", [["energy"], ["energy", "msp"]], ids=["one", "two"])
+def test_openood_finds_its_table(methods, tmp_path):
+    """The figures are those of scikit-learn, called as OpenOOD 1.5 does: abnormal is positive, areas by trapezoids."""
+    metrics = pytest.importorskip("sklearn.metrics")
+    folders = {
+        name: noise_folder(tmp_path / name, c, n) for name, c, n in (("a", 100, 30), ("b", 10, 20), ("c", 60, 25))
+    }
+    against = [f"near/a={folders['a']}", f"far/c={folders['c']}", f"near/b={folders['b']}"]
+    fitted = unshaken.detect.fit("demo", "demo", methods, limit=60)
+    done = unshaken.detect(
+        "demo", "demo", fitted, against=against, shifts=["fog-5"], attacked=False, limit=40, out=tmp_path / "run"
+    )
+    made = list(csv.DictReader(export(tmp_path, tmp_path / "run", form="openood").splitlines()))
+    head = ["dataset", "FPR@95", "AUROC", "AUPR_IN", "AUPR_OUT", "ACC"]
+    assert list(made[0]) == (["postprocessor", *head] if len(methods) > 1 else head)
+    sets = read_scores(done.run, read_config(done.run)).sets
+    right = sets["energy"]["normal"]
+    for method in methods:
+        lines = [line for line in made if line.get("postprocessor", method) == method]
+        assert [line["dataset"] for line in lines] == ["a", "b", "nearood", "c", "farood"]
+        expected = list[list[float]]()
+        for split in ("near/a", "near/b", "far/c"):
+            score = np.concatenate([sets[method]["normal"].values, sets[method][split].values])
+            abnormal = np.arange(len(score)) >= 40
+            fpr, tpr, _ = metrics.roc_curve(abnormal, score)
+            inside = metrics.precision_recall_curve(~abnormal, -score)
+            outside = metrics.precision_recall_curve(abnormal, score)
+            expected.append([
+                fpr[np.argmax(tpr >= 0.95)], metrics.roc_auc_score(abnormal, score), metrics.auc(*inside[1::-1]),
+                metrics.auc(*outside[1::-1]), np.mean(right.label == right.prediction),
+            ])  # fmt: skip
+        near = np.mean(expected[:2], axis=0)
+        table = [[float(line[name]) for name in head[1:]] for line in lines]
+        assert np.array(table) / 100 == pytest.approx(
+            np.array([expected[0], expected[1], near, expected[2], expected[2]]), abs=6e-5
+        )
+
+
 def test_what_cannot_be_exported(attacked, tmp_path, capsys):
-    with pytest.raises(ParameterError, match="format 'excel' is not one of eval-results, robustbench, timm"):
+    with pytest.raises(ParameterError, match="format 'excel' is not one of eval-results, openood, robustbench, timm"):
         export(tmp_path, attacked, form="excel")
     with pytest.raises(ParameterError, match="give at least one run"):
         export(tmp_path, form="timm")
@@ -101,6 +152,7 @@ def test_what_cannot_be_exported(attacked, tmp_path, capsys):
     summary = json.loads((tmp_path / "bare/summary.json").read_text())
     for change, form, message in (
         ({"conditions": []}, "robustbench", "this run has none"),
+        ({}, "openood", "no abnormal set with scores: make a run by unshaken detect score"),
         ({"clean": None}, "timm", "no labels"),
         ({"complete": False}, "timm", "the run is not finished"),
     ):

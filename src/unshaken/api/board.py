@@ -165,8 +165,9 @@ def export_runs(*runs: str | Path | RunDir, form: str, out: str | Path, dataset:
 
     Args:
         runs: directories.
-        form: `robustbench` (a JSON file of `model_info`, of one run of AutoAttack), `eval-results` (a YAML file of
-            `.eval_results` on the Hugging Face hub) or `timm` (a CSV file of accuracies on unchanged images).
+        form: `robustbench` (a JSON file of `model_info`, of one run of AutoAttack), `openood` (a CSV file of near and
+            far sets, of one run of detectors), `eval-results` (a YAML file of `.eval_results` on the Hugging Face hub)
+            or `timm` (a CSV file of accuracies on unchanged images).
         out: the file; one that is there is replaced.
         dataset: the data's name there; None for the one that the run has.
 

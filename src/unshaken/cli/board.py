@@ -109,7 +109,8 @@ def export(
     directories: Annotated[list[str], Argument("Run directories.", "RUN ...")],
     out: Annotated[str, OutputFile("File to write.", "FILE")],
     form: Annotated[
-        Literal["eval-results", "robustbench", "timm"], Option("Format of the file.", "FORMAT", flags="--format")
+        Literal["eval-results", "openood", "robustbench", "timm"],
+        Option("Format of the file.", "FORMAT", flags="--format"),
     ],
     dataset: Annotated[
         str | None, Option("Name of the data in the file. Default: the one that the run has.", "NAME")
@@ -117,8 +118,9 @@ def export(
 ) -> int:
     """Write finished runs in the format of a public leaderboard.
 
-    robustbench: a JSON file of model_info, from a run of AutoAttack. eval-results: a YAML file for the folder
-    .eval_results of a model on the Hugging Face hub. timm: a CSV file of accuracies on unchanged images.
+    robustbench: a JSON file of model_info, from a run of AutoAttack. openood: a CSV file of near and far sets, from a
+    run of detectors. eval-results: a YAML file for the folder .eval_results of a model on the Hugging Face hub. timm: a
+    CSV file of accuracies on unchanged images.
     """
     from unshaken import api
 

@@ -1,4 +1,4 @@
-"""Runs in the file formats of public leaderboards: RobustBench, the Hugging Face hub, and timm's tables of results."""
+"""Runs in the files of public leaderboards: RobustBench, OpenOOD, the Hugging Face hub, and timm's tables of results."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import yaml
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import shorten, show_budget
 from unshaken.core.part import CLEAN
 from unshaken.core.texts import csv_text
+from unshaken.measure.detection.detection_parity import trapezoid_pr_area
+from unshaken.report.figures.detected import COVARIATE, split_of
+from unshaken.report.read.scores import NORMAL, read_scores
 from unshaken.report.summary import NAME
 from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
 
 TIMM = ["model", "top1", "top1_err", "top5", "top5_err", "param_count", "img_size", "crop_pct", "interpolation"]
 """Columns of timm's `results-*.csv`."""
+OPENOOD = ["dataset", "FPR@95", "AUROC", "AUPR_IN", "AUPR_OUT", "ACC"]
+"""Columns of the tables that OpenOOD 1.5 writes."""
 URL = "https://unshaken.readthedocs.io"
 _HUB = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _VIEW = re.compile(r"short side resized to (\d+) px \((\w+)\), centre (\d+) x (\d+) cut")
@@ -89,6 +95,54 @@ def eval_results(runs: Sequence[RunDir], dataset: str | None = None) -> str:
     return str(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=1000))
 
 
+def openood(runs: Sequence[RunDir], dataset: str | None = None) -> str:
+    """A run of detectors as OpenOOD 1.5's table, in per cent: a line an abnormal set, and after each group its mean.
+
+    Rates and areas are as there: `FPR@95` is the share of the normal flagged when 95 % of the abnormal are, areas are
+    by trapezoids, `ACC` is the classifier's on the normal images. Several detectors are told apart by a first column
+    `postprocessor`. Shifts of the run's own images are in no group.
+
+    Args:
+        runs: one of `unshaken detect score`, with groups named `near/...` and `far/...`, and with its summary.
+        dataset: not used, for the format does not name the normal data.
+
+    Raises:
+        ParameterError: there is not one run.
+        RunError: it scored no abnormal set, or is not finished.
+    """
+    run = _only(runs, "openood")
+    config, summary = _read(run)
+    found, sets = summary.get("detection") or [], read_scores(run, config).sets
+    lines = list[list[str]]()
+    for detector in found:
+        own = sets[detector["condition"]]
+        groups = [g for g in detector["groups"] if g["group"] != COVARIATE and g["auroc"]]
+        right = (detector["selective"] or {}).get("accuracy")
+        for group in dict.fromkeys(g["group"] for g in groups):
+            rows = {
+                g["name"] or group: [
+                    g["fpr95_ood_recall"]["value"], g["auroc"]["value"],
+                    *(trapezoid_pr_area(own[NORMAL].values, own[split_of(g)].values, positive=side)
+                      for side in ("normal", "abnormal")),
+                    right["value"] if right else np.nan,
+                ]
+                for g in groups if g["group"] == group
+            }  # fmt: skip
+            rows[f"{group}ood"] = np.mean(list(rows.values()), axis=0).tolist()
+            lines += [
+                [detector["condition"], name, *(f"{100 * value:.2f}" if value == value else "" for value in row)]
+                for name, row in rows.items()
+            ]
+    if not lines:
+        raise RunError(
+            f"{run}: no abnormal set with scores: make a run by unshaken detect score --against near/NAME=SPEC "
+            "--against far/NAME=SPEC"
+        )
+    if len(found) == 1:
+        return csv_text(OPENOOD, [line[1:] for line in lines])
+    return csv_text(["postprocessor", *OPENOOD], lines)
+
+
 def timm(runs: Sequence[RunDir], dataset: str | None = None) -> str:
     """Runs as timm's table of results on unchanged images, a line a run, the best first.
 
@@ -120,6 +174,7 @@ def timm(runs: Sequence[RunDir], dataset: str | None = None) -> str:
 
 FORMATS: dict[str, Callable[[Sequence[RunDir], str | None], str]] = {
     "eval-results": eval_results,
+    "openood": openood,
     "robustbench": robustbench,
     "timm": timm,
 }
