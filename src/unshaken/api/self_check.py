@@ -206,7 +206,7 @@ def check_certify(device: str, folder: Path) -> Measurement:
     abstained = _values(smoothing.run, "certificates", "abstained")
     return Measurement(
         right > 0.2 and 0.2 < bound <= attacked and not bounded["broken"],
-        f"{right:.0%} of {CERTIFIED} images certified by smoothing, {bound:.0%} by ibp ({attacked:.0%} right under pgd)",
+        f"{right:.0%} of {CERTIFIED} certified by smoothing, {bound:.0%} by ibp ({attacked:.0%} right under pgd)",
         verdicts={
             "smoothing": np.where(abstained, -1, _values(smoothing.run, "certificates", "prediction")),
             "ibp": _values(ibp.run, "certificates", "radius") > 0,

@@ -1,4 +1,4 @@
-"""Runs in the files of public leaderboards: RobustBench, OpenOOD, the Hugging Face hub, and timm's tables of results."""
+"""Runs in the files of leaderboards: RobustBench, OpenOOD, the Hugging Face hub, timm's tables of results."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def openood(runs: Sequence[RunDir], dataset: str | None = None) -> str:
     """A run of detectors as OpenOOD 1.5's table, in per cent: a line an abnormal set, and after each group its mean.
 
     Rates and areas are as there: `FPR@95` is the share of the normal flagged when 95 % of the abnormal are, areas are
-    by trapezoids, `ACC` is the classifier's on the normal images. Several detectors are told apart by a first column
-    `postprocessor`. Shifts of the run's own images are in no group.
+    by trapezoids, `ACC` is the classifier's on the normal images. Of several detectors a first column has the names,
+    called `postprocessor`. Shifts of the run's own images are in no group.
 
     Args:
         runs: one of `unshaken detect score`, with groups named `near/...` and `far/...`, and with its summary.
