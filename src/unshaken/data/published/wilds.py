@@ -25,7 +25,7 @@ TEST = "test"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What one of the sets has in its folder.
+    """The images, labels, splits and columns of one of the sets.
 
     Args:
         files: of each row, below `images`.
