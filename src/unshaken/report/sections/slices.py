@@ -196,7 +196,7 @@ def _of_task(source: Source) -> SectionFigures:
         }
         for slicing, part, condition, own in found
     ]
-    notes = {"slices": f"too few images or no object for {task.title}: {cells.listed(list(lost))}"} if lost else {}
+    notes = {"slices": f"too few images or no object for {task.title}: {'; '.join(lost)}"} if lost else {}
     return SectionFigures({"slices": data, "weak_slices": []}, notes)
 
 
