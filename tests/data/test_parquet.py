@@ -65,7 +65,7 @@ def test_images_of_the_datasets_librarys_form_are_read(tmp_path, make):
         ({"image": [b""], "id": [""]}, "id '' is not allowed"),
         ({"image": [b""], "id": ["a/../b"]}, r"id 'a/\.\./b' is not allowed"),
         ({"image": pa.array([], pa.binary())}, "holds no samples"),
-        ({"image": [b""], "label": [[1]]}, "labels of type list"),
+        ({"image": [b""], "label": [["a"]]}, "column 'label' holds lists of string, not of whole numbers"),
     ],
 )
 def test_a_wrong_table_is_refused_in_one_line(tmp_path, columns, message):

@@ -253,7 +253,7 @@ def check_gates_planned(job: Job, options: Options, division: Division | None) -
 
     conditions = [c for step in job.steps() for c in step.conditions]
     labelled = job.dataset.labels is not None
-    slices = division.planned(conditions) if division and labelled else ()
+    slices = division.planned(conditions) if division and (labelled or job.config.task != "classification") else ()
     check_planned(options["gates"], job.config, conditions, labelled=labelled, slices=slices)
 
 

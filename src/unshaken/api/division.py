@@ -26,6 +26,7 @@ from unshaken.data.sample_metadata import CLASS, read_metadata
 from unshaken.measure.slices import Slicing, cross_slices, cut_column
 from unshaken.report.gates.grammar import OF_SLICES
 from unshaken.report.read.slices import SLICES
+from unshaken.report.read.tasks import TASK_FIGURES
 from unshaken.run.local import one_by_one
 from unshaken.store.config import RunConfig
 from unshaken.store.lock import locked
@@ -47,10 +48,12 @@ class Division:
     Args:
         slicings: one for each column, or two crossed.
         table: their rows, as the table `slices` of a run directory holds them.
+        task: of the run.
     """
 
     slicings: tuple[Slicing, ...]
     table: pa.Table
+    task: str = "classification"
 
     def write(self, run: RunDir) -> None:
         """Write the rows, in the place of those of an earlier division."""
@@ -60,14 +63,16 @@ class Division:
         """The part `slices` of `summary.json` as it will be, with made-up figures."""
         some = {"value": 0.5, "low": 0.5, "high": 0.5, "n": 1, "interval": ""}
         names = [CLEAN.id, *(c.id for c in conditions)]
+        metric = TASK_FIGURES[self.task].metric if self.task in TASK_FIGURES else "accuracy"
         return [
             {
                 "slicing": one.name,
                 "part": one.parts[k],
                 "condition": name,
-                "accuracy": some,
+                "accuracy": None,
+                metric: some,
                 "drop": None,
-                "confidence": dict.fromkeys(OF_SLICES, some) if name == CLEAN.id else None,
+                "confidence": dict.fromkeys(OF_SLICES, some) if name == CLEAN.id and metric == "accuracy" else None,
             }
             for one in self.slicings
             for k in np.unique(one.codes[one.codes >= 0]).tolist()
@@ -95,11 +100,14 @@ def divide(
         download: allow the data to be fetched from their own source.
 
     Raises:
-        ParameterError: the run is none of a classifier, or a column is not known or cannot be cut.
+        ParameterError: the run is of a task without slices, or a column is not known or cannot be cut.
         DataError: the data or the metadata cannot be read, or lack samples of the run.
     """
-    if config.task != "classification":
-        raise ParameterError(f"slices are of runs of classifiers, and this is one of {config.task}")
+    classified = config.task == "classification"
+    if not classified and config.task not in TASK_FIGURES:
+        raise ParameterError(
+            f"slices are of runs of classification, {' and '.join(TASK_FIGURES)}, not of {config.task}"
+        )
     ids = list(config.ids)
 
     @cache
@@ -117,9 +125,15 @@ def divide(
             raise
         if not asked:
             kept = {name: values for name, values in own.items() if name in known or _divides(name, values)}
-            asked = [[(name, [])] for name in dict.fromkeys((*known, *kept, *property_names(), CLASS))]
+            more = [CLASS] if classified else []
+            asked = [[(name, [])] for name in dict.fromkeys((*known, *kept, *property_names(), *more))]
         known = {**own, **known}
         asked = [[(_find(name, known), borders) for name, borders in one] for one in asked]
+        if not classified and CLASS not in known and any(name == CLASS for one in asked for name, _ in one):
+            raise ParameterError(
+                f"slices by {CLASS!r}: an image of {config.task} has objects of several classes; the report has the "
+                "figure of each class, and slices are by columns of the data, properties and --meta"
+            )
         known |= source().measure({name for one in asked for name, _ in one} - known.keys())
     for i, one in enumerate(asked):
         if len(one) == 2 and one[0][0] == one[1][0]:
@@ -130,7 +144,7 @@ def divide(
     for one in asked:
         parts = [cut_column(name, known[name], borders) for name, borders in one]
         found.append(parts[0] if len(parts) == 1 else cross_slices(*parts))
-    return Division(tuple(found), _table(ids, found, known))
+    return Division(tuple(found), _table(ids, found, known), config.task)
 
 
 def open_run_data(

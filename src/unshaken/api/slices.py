@@ -8,7 +8,6 @@ from pathlib import Path
 from unshaken.api.audit import Audit
 from unshaken.api.division import divide
 from unshaken.core.consent import of_arguments
-from unshaken.core.errors import RunError
 from unshaken.core.keywords import keywords
 from unshaken.data import DataSource
 from unshaken.report.gates import Gate
@@ -32,11 +31,12 @@ def slices(
 ) -> Audit:
     """Divide a run's samples by their properties and metadata, keep the slices beside its rows, and report them.
 
-    The report then has the accuracy of each slice under every condition, and searches for weak slices of one and two
-    columns. Slices of an earlier call are replaced. The model is not asked.
+    The report then has the accuracy of each slice under every condition (mAP of a detector of objects, mIoU of a
+    segmentation), and searches for weak slices of one and two columns in a classifier's run. Slices of an earlier call
+    are replaced. The model is not asked.
 
     Args:
-        run: directory of a run of a classifier on labelled images.
+        run: directory of a run of a classifier, a detector of objects or a segmentation on labelled images.
         by: columns: `class`, a property of images such as `brightness`, a tag of their files such as `exif.Model`, a
             column of `meta` or of the data; two of them crossed, as in `weather*size`; numbers cut at borders, as in
             `size:32+96`, else at their quartiles. Default `all`: all columns of `meta`, those of the data that divide
@@ -51,16 +51,14 @@ def slices(
         The run, with its new summary and page.
 
     Raises:
-        ParameterError: a column is not known or cannot be cut, or a gate is wrong.
+        ParameterError: the run is of another task, a column is not known or cannot be cut, or a gate is wrong.
         DataError: the data or the metadata cannot be read, or lack samples of the run.
-        RunError: there is no finished run of a classifier with labels.
+        RunError: there is no finished run.
     """
     place = run if isinstance(run, RunDir) else RunDir(run)
     for gate in gates:
         Gate.parse(gate)
     config = read_config(place)
-    if config.task != "classification":
-        raise RunError(f"{place}: slices are of runs of classifiers, and this is one of {config.task}")
     division = divide(place, config, data, by, meta=meta, download=download)
     with locked(place):
         division.write(place)

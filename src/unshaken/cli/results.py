@@ -144,7 +144,7 @@ def slices(
         list[str] | None,
         Option(
             "Columns that divide the images, such as brightness, size:32+96 or weather*brightness. May be repeated. "
-            "Default: all, that is class, all properties, and all columns of --meta and of the data.",
+            "Default: all, that is class (of classifiers), all properties, and all columns of --meta and of the data.",
             "COLUMN,COLUMN",
         ),
     ] = None,
@@ -157,7 +157,7 @@ def slices(
     download: Annotated[bool, OWN["download"]] = False,
     json: Json = False,
 ) -> int:
-    """Divide the images of a run by properties and metadata: accuracy by slice, and weak slices that are confirmed.
+    """Divide the images of a run by properties and metadata: accuracy, mAP or mIoU by slice, and weak slices confirmed.
 
     Exit codes: 0 success, 1 a gate failed, 2 wrong usage or bad input, 3 some samples of the run were unreadable.
     """

@@ -83,6 +83,7 @@ class Dataset(ABC):
         true_labels: int64 `[N]`, -1 where unknown, for data whose labels are known to be wrong in part, such as by the
             option `noise`; None otherwise.
         labels_version: name of labels that were corrected, by the option `labels` or in the file; None otherwise.
+        several_answers: whether a class of the data is a set of valid classes, which may be in other sets too.
         boxes: of the objects in the images; None where not known.
         photo_sizes: upright width and height in pixels of photos that were looked at, by index.
         decoded: images that were decoded already; None where each is decoded whenever it is wanted.
@@ -90,6 +91,7 @@ class Dataset(ABC):
 
     true_labels: NDArray[np.int64] | None = None
     labels_version: str | None = None
+    several_answers: bool = False
     boxes: BoxTable | None = None
     decoded: DecodedImages | None = None
 

@@ -67,6 +67,37 @@ def labels_from(column: Any, classes: Sequence[str], source: str) -> Labels:
     return values, tuple(classes), bad
 
 
+def labels_from_lists(column: Any, classes: Sequence[str], source: str) -> Labels:
+    """Read a column whose values are lists of the labels that are valid for an image, as ImageNet-Hard has them.
+
+    Each different set of labels is a class of its own, called by the names of all its labels with `; ` between them.
+
+    Args:
+        column: a pyarrow array of lists of whole numbers.
+        classes: names in label order; empty where a label is called by its number.
+        source: what to call the data in a message.
+
+    Raises:
+        DataError: the lists are not of whole numbers.
+    """
+    if not pa.types.is_integer(column.type.value_type):
+        raise DataError(
+            f"data {source!r}: column 'label' holds lists of {column.type.value_type}, not of whole numbers"
+        )
+    bad, sets = dict[int, str](), list[tuple[int, ...]]()
+    for i, value in enumerate(column.to_pylist()):
+        own = tuple(sorted({-1 if k is None else k for k in value or ()}))
+        if not own:
+            bad[i] = "there is no label"
+        elif own[0] < 0 or (classes and own[-1] >= len(classes)):
+            bad[i] = f"labels {list(own)} are not all from 0 to {len(classes) - 1 if classes else 'K - 1'}"
+        sets.append(own)
+    known = sorted({own for i, own in enumerate(sets) if i not in bad})
+    place = {own: k for k, own in enumerate(known)}
+    labels = np.array([-1 if i in bad else place[own] for i, own in enumerate(sets)], np.int64)
+    return labels, tuple("; ".join(classes[k] if classes else str(k) for k in own) for own in known), bad
+
+
 def read_classes(path: Path, source: str) -> tuple[str, ...]:
     """Class names from a text file: line n, counting from 0, names label n; after a tab, if the line has one.
 

@@ -30,6 +30,7 @@ from unshaken.data.published.cifar_c import open_cifar_c
 from unshaken.data.published.imagenet_c import open_imagenet_c
 from unshaken.data.published.objectnet import open_objectnet
 from unshaken.data.published.samples import PublishedDataset
+from unshaken.data.published.wilds import open_wilds
 from unshaken.data.selection import half_of, with_long_tail
 from unshaken.data.shards import open_shards
 from unshaken.data.spec import Options, divide, options_of, unknown_data
@@ -95,6 +96,7 @@ SOURCES: Mapping[str, Source] = {
         ("clean", "corruption", "severity", "links"),
     ),
     "objectnet": Source(open_objectnet, ("links",)),
+    "wilds": Source(open_wilds, ("split", "links")),
 }
 
 
@@ -110,7 +112,7 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
             `coco:DIR` or `coco:FILE.json?images=DIR` and `yolo:DIR` (images with boxes of objects),
             `parquet:FILE`, `croissant:FILE` (what a file in MLCommons' format Croissant describes), `idx:DIR`,
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
-            (published corrupted files), `objectnet:DIR` (as published),
+            (published corrupted files), `objectnet:DIR` and `wilds:DIR` (as published),
             `cifar10n:COLUMN` (CIFAR-10's training images with people's labels),
             `mix:REAL+GENERATED@RATIO` (two SPECs: generated images beside real ones), `meshes:DIR` and `solids:N`
             (objects that can be seen from any viewpoint; see docs/viewpoints.md), `py:FILE_OR_MODULE:FACTORY` (the data

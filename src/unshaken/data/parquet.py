@@ -22,7 +22,7 @@ from unshaken.data._read_through import bytes_of_images, rows_at_once
 from unshaken.data.dataset import Dataset, file_mark
 from unshaken.data.decode import BadImage, check_bytes, looks_like
 from unshaken.data.label_overlay import VERSION
-from unshaken.data.labels import labels_from, read_classes
+from unshaken.data.labels import labels_from, labels_from_lists, read_classes
 from unshaken.data.parquet_check import check_parquet
 from unshaken.data.sample_metadata import read_columns
 from unshaken.data.spec import Options, existing, is_bomb, reason_of
@@ -225,9 +225,13 @@ def _dataset(
         classes = read_classes(Path(options.classes or names_file), options.spec)
     labels: NDArray[np.int64] | None = None
     bad: dict[int, str] = {}
+    several = "label" in names and table is not None and pa.types.is_list(table.schema.field("label").type)
     if "label" in names and table is not None:
-        labels, classes, bad = labels_from(table.column("label"), classes, options.spec)
-    return ParquetDataset(path, rows, images, ids=ids, labels=labels, classes=classes, options=options, bad=bad)
+        read = labels_from_lists if several else labels_from
+        labels, classes, bad = read(table.column("label"), classes, options.spec)
+    found = ParquetDataset(path, rows, images, ids=ids, labels=labels, classes=classes, options=options, bad=bad)
+    found.several_answers = several
+    return found
 
 
 def ids_from(column: Any, spec: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ SMALL = 256 << 20
 """Bytes that may be read into memory without a look at the file's size."""
 FORMS = {".parquet": "parquet", ".json": "coco", ".tar": "wds", ".py": "py"}
 """Kinds of files by the endings of their names."""
-FOLDERS = ("folder", "masks", "idx", "yolo", "meshes", "cifar-c", "imagenet-c", "objectnet")
+FOLDERS = ("folder", "masks", "idx", "yolo", "meshes", "cifar-c", "imagenet-c", "objectnet", "wilds")
 FILES = ("parquet", "croissant")
 """Kinds of SPEC whose target is always a folder or a file of this machine."""
 DENSEST = 50

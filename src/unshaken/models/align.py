@@ -86,6 +86,11 @@ def align(dataset: Dataset, model: ModelClasses, *, needed: bool = True) -> Alig
     """
     if dataset.labels is None:
         return Alignment(dataset)
+    if dataset.several_answers:
+        raise DataError(
+            f"data {dataset.options.spec!r}: an image has several valid labels, and one is needed here; "
+            "'unshaken evaluate natural-shift' takes each of them for right"
+        )
     if dataset.labels.ndim > 1:
         raise DataError(f"data {dataset.options.spec!r} is labelled with masks: one class an image is needed here")
     names, used = ClassNames(model.names or [str(n) for n in range(model.outputs)]), _used(dataset)

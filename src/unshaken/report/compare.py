@@ -13,24 +13,21 @@ from numpy.typing import NDArray
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition
 from unshaken.measure import Comparison, Figure, accuracy, compare, simultaneous
+from unshaken.measure.slices import Slicing
 from unshaken.report import cells
 from unshaken.report.gates.kept import KeptGates, read_gates
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
 from unshaken.report.read.slices import read_slices
-from unshaken.report.read.tasks import paired_maps, paired_mious
+from unshaken.report.read.tasks import TASK_FIGURES, Pair, paired_figures
 from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir, consistent
 
 if TYPE_CHECKING:
     from unshaken.report.effective import RobustnessGroup
 
-PAIRED = {"detection": paired_maps, "segmentation": paired_mious}
-"""What pairs two runs of each task but classification."""
 NOT_SHOWN = "not shown"
 """The verdict on a difference whose interval holds 0: it may be none, or one that the samples are too few to show."""
-MEASURED = {"detection": "mAP", "segmentation": "mIoU"}
-"""What is compared of each task; of the others it is accuracy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +96,8 @@ class RunComparison:
         only_candidate: conditions that the baseline lacks.
         notes: what a reader should know, such as another seed.
         measure: what is compared.
-        slices: of classifiers, every slice under every condition, by the slices of the candidate, else of the baseline;
-            their intervals hold together as a family of their own.
+        slices: every slice under every condition, by the slices of the candidate, else of the baseline; their intervals
+            hold together as a family of their own.
     """
 
     baseline: str
@@ -264,21 +261,17 @@ def compare_frames(
     both = [j for j in own if new.conditions[j].id in places]
     differing = _made_otherwise(before, old, after, new, {j: places[new.conditions[j].id] for j in both})
     shared = [j for j in both if j not in differing]
-    rows = _shared_samples(old, new) if after.task not in PAIRED else None
-    paired: dict[str, Comparison] = {}
-    values: dict[str, tuple[Figure, Figure]] = {}
-    for j in shared:
-        name = new.conditions[j].id
-        try:
-            first, second, paired[name] = (
-                PAIRED[after.task](baseline, old, candidate, new, name)
-                if rows is None
-                else _paired_accuracy(old.right[rows[0], places[name]], new.right[rows[1], j], (old, new))
-            )
-        except ParameterError as error:
-            raise ParameterError(f"{baseline} and {candidate}, {name}: {error}") from None
-        values[name] = first, second
-    paired = simultaneous(paired)
+    pairs = [(places[new.conditions[j].id], j) for j in shared]
+    try:
+        values, slices = (
+            _paired_tasks(after.task, (baseline, old), (candidate, new), shared)
+            if after.task in TASK_FIGURES
+            else _paired_samples((baseline, old), (candidate, new), pairs)
+        )
+    except ParameterError as error:
+        raise ParameterError(f"{baseline} and {candidate}, {error}") from None
+    paired = simultaneous({new.conditions[j].id: comparison for j, (_, _, comparison) in values.items()})
+    together = simultaneous({key: comparison for key, (_, _, comparison) in slices.items()})
     known = {new.conditions[j].id for j in own}
     return RunComparison(
         baseline=str(baseline),
@@ -287,17 +280,16 @@ def compare_frames(
         candidate_name=after.model_name,
         n=paired["clean"].n,
         conditions=tuple(
-            ConditionComparison(new.conditions[j], *values[new.conditions[j].id], paired[new.conditions[j].id])
-            for j in shared
+            ConditionComparison(new.conditions[j], first, second, paired[new.conditions[j].id])
+            for j, (first, second, _) in values.items()
         ),
         only_baseline=tuple(c for c in places if c not in known),
         only_candidate=tuple(c for j in own if (c := new.conditions[j].id) not in places),
         notes=(*_sample_notes(((baseline, old), (candidate, new)), paired), *_notes(before, after, new, differing)),
-        measure=MEASURED.get(after.task, "accuracy"),
-        slices=()
-        if rows is None
-        else _paired_slices(
-            (baseline, old), (candidate, new), rows, [(places[new.conditions[j].id], j) for j in shared]
+        measure=TASK_FIGURES[after.task].title if after.task in TASK_FIGURES else "accuracy",
+        slices=tuple(
+            SliceComparison(new.conditions[j], first, second, together[slicing, part, j], slicing, part)
+            for (slicing, part, j), (first, second, _) in slices.items()
         ),
     )
 
@@ -401,24 +393,31 @@ def _paired_accuracy(
     return accuracy(first), accuracy(second), compare(first, second)
 
 
-def _paired_slices(
-    before: tuple[RunDir, Frame],
-    after: tuple[RunDir, Frame],
-    rows: tuple[Rows, Rows],
-    shared: Sequence[tuple[int, int]],
-) -> tuple[SliceComparison, ...]:
-    """Both accuracies in every slice under the conditions of both runs, by the slices of the second, else of the first.
+Paired = tuple[dict[int, Pair], dict[tuple[str, str, int], Pair]]
+"""Both figures and what changed, by the place of the condition in the second run; and by slice, part and that place."""
+
+
+def _paired_samples(
+    before: tuple[RunDir, Frame], after: tuple[RunDir, Frame], shared: Sequence[tuple[int, int]]
+) -> Paired:
+    """Both accuracies under the conditions of both runs, of all samples and in every slice.
 
     Args:
         before: the first run and its outcomes.
         after: the second.
-        rows: of the samples of both, in each.
         shared: the places of each condition of both, in each.
     """
     (_, old), (_, new) = before, after
-    side = 1 if (slicings := read_slices(*after)) else 0
-    found: dict[tuple[str, str, int], tuple[Figure, Figure, Comparison]] = {}
-    for one in slicings or read_slices(*before):
+    rows = _shared_samples(old, new)
+    whole: dict[int, Pair] = {}
+    for i, j in shared:
+        try:
+            whole[j] = _paired_accuracy(old.right[rows[0], i], new.right[rows[1], j], (old, new))
+        except ParameterError as error:
+            raise ParameterError(f"{new.conditions[j].id}: {error}") from None
+    found: dict[tuple[str, str, int], Pair] = {}
+    side, slicings = _common_slicings(before, after)
+    for one in slicings:
         codes = one.codes[rows[side]]
         if len(np.unique(codes[codes >= 0])) < 2:  # one slice is all images
             continue
@@ -427,11 +426,36 @@ def _paired_slices(
                 a, b = old.right[rows[0], i][codes == k], new.right[rows[1], j][codes == k]
                 if ((a >= 0) & (b >= 0)).any():
                     found[one.name, part, j] = _paired_accuracy(a, b, (old, new))
-    paired = simultaneous({key: comparison for key, (_, _, comparison) in found.items()})
-    return tuple(
-        SliceComparison(new.conditions[j], first, second, paired[slicing, part, j], slicing, part)
-        for (slicing, part, j), (first, second, _) in found.items()
-    )
+    return whole, found
+
+
+def _paired_tasks(
+    task: str, before: tuple[RunDir, Frame], after: tuple[RunDir, Frame], shared: Sequence[int]
+) -> Paired:
+    """The same of a figure such as mAP; `shared` are the places of the conditions of both in the second run."""
+    side, slicings = _common_slicings(before, after)
+    ids = np.array(list((before, after)[side][1].ids), object)
+    groups = {
+        (one.name, part): set(ids[one.codes == k].tolist())
+        for one in slicings
+        if len(np.unique(one.codes[one.codes >= 0])) > 1
+        for k, part in enumerate(one.parts)
+    }
+    whole, found = dict[int, Pair](), dict[tuple[str, str, int], Pair]()
+    for j in shared:
+        name = after[1].conditions[j].id
+        try:
+            whole[j], own = paired_figures(task, before, after, name, groups)
+        except ParameterError as error:
+            raise ParameterError(f"{name}: {error}") from None
+        found |= {(slicing, part, j): pair for (slicing, part), pair in own.items()}
+    return whole, found
+
+
+def _common_slicings(before: tuple[RunDir, Frame], after: tuple[RunDir, Frame]) -> tuple[int, list[Slicing]]:
+    """Which of two runs has the slices, 1 for the second, else 0; and these."""
+    slicings = read_slices(*after)
+    return (1, slicings) if slicings else (0, read_slices(*before))
 
 
 def companion_runs(run: RunDir, config: RunConfig) -> list[RunDir]:

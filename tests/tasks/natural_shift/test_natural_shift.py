@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -16,6 +18,7 @@ import unshaken
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.data import load_data
+from unshaken.measure.statistics.intervals import share
 from unshaken.models.class_names import imagenet_classes
 from unshaken.models.within import published_set
 from unshaken.tasks.natural_shift.baselines import PUBLISHED, read_baselines
@@ -189,3 +192,55 @@ def test_what_does_not_fit_is_refused(tmp_path):
     (folder / "mappings" / "objectnet_to_imagenet_1k.json").write_text("[1]")
     with pytest.raises(DataError, match="is not an object of names"):
         load_data(f"objectnet:{folder}")
+
+
+def test_imagenet_hard_has_several_valid_labels_an_image(tmp_path):
+    answers = [[5, 7], [7], [3, 5], [2, 9], []]
+    said = [7, 7, 4, 9, 1]
+    images = []
+    for number in said:
+        photo(tmp_path / "one.png", number)
+        images.append({"bytes": (tmp_path / "one.png").read_bytes(), "path": None})
+    columns = {"image": images, "label": answers, "origin": ["ImageNet-R"] * 3 + ["ImageNet-A"] * 2}
+    kinds = pa.schema([
+        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])), ("label", pa.list_(pa.int64())),
+        ("origin", pa.string()),
+    ])  # fmt: skip
+    pq.write_table(pa.table(columns, schema=kinds), tmp_path / "hard.parquet")
+    model = Classifier(Reader(1000), classes=list(imagenet_classes()))
+    found = evaluate(tmp_path / "run", f"parquet:{tmp_path / 'hard.parquet'}", model)
+    rows = {row["id"]: (row["name"], row["prediction"], row["correct"]) for row in rows_of(found)}
+    # 4 is no class of the set: the nearest of those that are, 3 and 5, is the first
+    assert rows == {"0": ("5; 7", 7, True), "1": ("7", 7, True), "2": ("3; 5", 3, True), "3": ("2; 9", 9, True)}
+    wide = Classifier(Reader(1000), classes=list(imagenet_classes()))
+    wide.within = "all"
+    found = evaluate(tmp_path / "all", f"parquet:{tmp_path / 'hard.parquet'}", wide)
+    assert [row["correct"] for row in rows_of(found)] == [True, True, False, True]
+    assert found.summary["bad_samples"][0]["reason"] == "there is no label"
+    with pytest.raises(DataError, match="several valid labels, and one is needed here"):
+        unshaken.audit(model, f"parquet:{tmp_path / 'hard.parquet'}", [], out=tmp_path / "audit", device="cpu")
+    with pytest.raises(DataError, match=r"are not all classes of model .* which has 8"):
+        evaluate(tmp_path / "few", f"parquet:{tmp_path / 'hard.parquet'}", Classifier(Reader(8)))
+
+
+def test_the_worst_group_of_a_split_outside_the_distribution(tmp_path):
+    lines = ["split,filename,y,location_remapped"]
+    right = {"3": 9, "5": 4}  # of ten at each place
+    for place, hits in right.items():
+        for i in range(10):
+            name = f"{place}_{i}.png"
+            photo(tmp_path / "cam" / "train" / name, i % 4 if i < hits else 7)
+            lines.append(f"{'test' if i % 5 else 'id_test'},{name},{i % 4},{place}")
+    (tmp_path / "cam" / "metadata.csv").write_text("\n".join(lines))
+    data, model = f"wilds:{tmp_path / 'cam'}", Classifier(Reader(4))
+    found = evaluate(tmp_path / "run", data, model, standard=f"{data}?split=id_test", group="location_remapped")
+    hits = {place: np.mean([i < right[place] or i % 4 == 3 for i in range(10) if i % 5]) for place in right}
+    figure = found.summary["figures"]["worst_group_accuracy"]
+    assert figure["value"] == pytest.approx(min(hits.values()))
+    each = [share(round(8 * own), 8, level=1 - 0.05 / 2) for own in hits.values()]
+    assert (figure["low"], figure["high"]) == (min(o.low for o in each), min(o.high for o in each))
+    assert figure["n"] == 8
+    assert "Of 2 groups by location_remapped 5 is the worst" in found.summary["answer"][-1]
+    assert found.summary["figures"]["standard_accuracy"]["n"] == 4
+    with pytest.raises(ParameterError, match="no column 'place'"):
+        evaluate(tmp_path / "other", data, model, group="place")

@@ -13,7 +13,8 @@ from unshaken.measure.statistics.columns import Flags
 
 SIDE, HIGH = 8, 4
 """Side of a hash in bits, and how many times as large the image is that pHash transforms."""
-_PIECE = 2048
+_PIECE = 1024
+"""Hashes on either side of the pairs that are looked at together: a few MiB, however many there are."""
 
 
 def dhash(grey: Image.Image) -> Flags:

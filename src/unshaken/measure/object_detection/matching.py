@@ -150,6 +150,34 @@ class Matches:
     object_ignored: Flags
     thresholds: Numbers
 
+    def of_images(self, chosen: Indices) -> Matches:
+        """The same of some images alone, which nothing is matched again for.
+
+        Args:
+            chosen: places of images, each at most once, int64 `[n]`; the new images have their order.
+        """
+        place = np.full(self.images, -1)
+        place[chosen] = np.arange(len(chosen))
+
+        def kept(image: Indices) -> Indices:
+            order = np.argsort(place[image], kind="stable")
+            return order[place[image[order]] >= 0]
+
+        found, there = kept(self.image), kept(self.object_image)
+        return Matches(
+            images=len(chosen),
+            classes=self.classes,
+            image=place[self.image[found]],
+            label=self.label[found],
+            scores=self.scores[found],
+            hit=self.hit[..., found],
+            ignored=self.ignored[..., found],
+            object_image=place[self.object_image[there]],
+            object_label=self.object_label[there],
+            object_ignored=self.object_ignored[:, there],
+            thresholds=self.thresholds,
+        )
+
 
 def match_images(
     detections: Sequence[Detections],

@@ -9,7 +9,16 @@ from typing import Any
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import show_budget
 from unshaken.core.part import TARGETED
-from unshaken.report.gates.grammar import NEAREST, OF_ATTACKS, OF_SETS, OF_TASKS, Gate, shown_gate
+from unshaken.report.gates.grammar import (
+    NEAREST,
+    OF_ATTACKS,
+    OF_SETS,
+    OF_SLICES,
+    OF_TASKS,
+    TASK_SLICES,
+    Gate,
+    shown_gate,
+)
 from unshaken.report.wording import label_of, series_of
 
 _CHOSEN_BY_METRIC = {
@@ -238,10 +247,15 @@ def figures_of_slices(gate: Gate, summary: dict[str, Any]) -> Named:
         raise ParameterError(f"gate {shown}: no slices by {wanted[0][0]!r}; {did_you_mean(wanted[0][0], known)}")
     own = [r for r in own if (r["slicing"], r["part"]) in wanted] or _lacking(shown, "part", wanted[0][1], own)
     own = [r for r in own if r["condition"] == condition] or _lacking(shown, "condition", str(condition), own)
-    found = []
+    found, metrics = [], ("accuracy", *TASK_SLICES)
     for row in own:
         name = f"{row['slicing']} {row['part']} {row['condition']} {gate.metric}"
-        figure = row["accuracy"] if gate.metric == "accuracy" else (row["confidence"] or {}).get(gate.metric)
+        have = next(m for m in metrics if row.get(m))
+        if gate.metric != have and not (have == "accuracy" and gate.metric in OF_SLICES):
+            raise ParameterError(
+                f"gate {shown}: slices of this run have {have}, not {gate.metric}: write slice[...].{have}"
+            )
+        figure = row[have] if gate.metric == have else (row["confidence"] or {}).get(gate.metric)
         found.append((name, _there(shown, name, figure, gate.end, "no sample of it has a label and a confidence")))
     return found
 

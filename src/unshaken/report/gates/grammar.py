@@ -41,6 +41,8 @@ SLICE = "slice"
 """Name of the gates on slices."""
 OF_SLICES = ("ece", "brier", "aurc", "accuracy_at_80")
 """Figures of the confidence in a slice, on unchanged images, beside its accuracy."""
+TASK_SLICES = ("map", "miou")
+"""Figures of a slice of other tasks than classification."""
 _METRICS = (
     "accuracy",
     "consistency",
@@ -173,12 +175,12 @@ def _slice(shown: str, text: str, metric: str) -> tuple[tuple[str, str | float],
     """Columns of a slice and their parts, and maybe the condition: all words."""
     chosen = [tuple(p.strip() for p in part.partition("=")[::2]) for part in text.split(",")]
     columns = [key for key, _ in chosen if key != "condition"]
-    known = metric in ("accuracy", *OF_SLICES) and all(key and value for key, value in chosen)
+    known = metric in ("accuracy", *OF_SLICES, *TASK_SLICES) and all(key and value for key, value in chosen)
     if not known or not 1 <= len(columns) <= 2:
         raise ParameterError(
             f"gate {shown} is not understood: write slice[COLUMN=PART].accuracy, with one or two columns and maybe a "
             "condition, such as 'slice[weather=night,condition=fog-3].accuracy >= 0.8', or in the place of accuracy "
-            f"{', '.join(OF_SLICES)}"
+            f"{', '.join(OF_SLICES)}, of a detector of objects map, of a segmentation miou"
         )
     if metric in OF_SLICES and any(key == "condition" and value != "clean" for key, value in chosen):
         raise ParameterError(f"gate {shown}: {metric} of a slice is of unchanged images: leave out the condition")

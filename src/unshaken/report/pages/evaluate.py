@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from unshaken.report.gates.kept import read_gates
 from unshaken.report.pages.data_health import health_blocks
 from unshaken.report.pages.holistic import zero_shot_blocks
 from unshaken.report.pages.image_text import dilution_blocks
+from unshaken.report.pages.natural_shift import robustness_blocks
 from unshaken.report.pages.page_kind import Folder, PageKind, bad_samples
 from unshaken.report.sections.gates import gate_blocks, gate_notices
 from unshaken.report.wording import is_share, name_of_id, number
@@ -21,6 +22,7 @@ from unshaken.store.run_dir import RunDir
 from unshaken.tasks.evaluation import EvaluationRecord
 
 Source = Folder[EvaluationRecord]
+Drawing = Callable[[RunDir, EvaluationRecord], list[Block]]
 
 
 def _head(source: Source) -> list[Block]:
@@ -98,9 +100,17 @@ def _listings(source: Source) -> list[Block]:
     ]  # fmt: skip
 
 
+def _picture(source: Source) -> list[Block]:
+    return _drawn(PICTURES, source)
+
+
 def _own(source: Source) -> list[Block]:
+    return _drawn(DRAWN, source)
+
+
+def _drawn(known: Mapping[str, Drawing], source: Source) -> list[Block]:
     """What the page of one evaluation has beside tables: drawings made from its rows."""
-    blocks = DRAWN.get(source.record.method)
+    blocks = known.get(source.record.method)
     return blocks(source.run, source.record) if blocks is not None and source.record.finished else []
 
 
@@ -140,16 +150,18 @@ FOLLOWING: dict[str, Text] = {
     "data-health": ("look at the images below that a check points at; the rows ", Span("issues", "code"), " name all."),
 }
 """Name of an evaluation to what to do after it, where that is not to hold its figures."""
-DRAWN: dict[str, Callable[[RunDir, EvaluationRecord], list[Block]]] = {
+PICTURES: dict[str, Drawing] = {"natural-shift": robustness_blocks}
+"""Name of an evaluation to the picture that its page begins with."""
+DRAWN: dict[str, Drawing] = {
     "data-drift": health_blocks,
     "data-health": health_blocks,
     "text-dilution": dilution_blocks,
     "zero-shot": zero_shot_blocks,
 }
-"""Name of an evaluation to the blocks that its page has beside its listings."""
+"""Name of an evaluation to the blocks that its page has after its listings."""
 
 EVALUATE = PageKind[Source](
     title=lambda source: source.record.title,
     read=lambda run: Folder(run, EvaluationRecord.read(run)),
-    sections=(_head, _listings, _own, _figures, _gates, _bad, _how),
+    sections=(_head, _picture, _listings, _own, _figures, _gates, _bad, _how),
 )

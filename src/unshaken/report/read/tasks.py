@@ -1,10 +1,11 @@
-"""Rows of tasks: objects and detections, counts of pixels, and two runs paired by a figure of them."""
+"""Rows of tasks: objects and detections, counts of pixels, the figure of any images of a run, and two runs paired."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +14,10 @@ import scipy
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import CLEAN
 from unshaken.measure import Comparison, Figure
-from unshaken.measure.object_detection.map_figures import map_figure, resampled_map
+from unshaken.measure.object_detection.map_figures import Maps, map_figure, resampled_map
 from unshaken.measure.object_detection.matching import Detections, Matches, Objects, match_images
-from unshaken.measure.segmentation import miou_figure, resampled_miou
-from unshaken.measure.statistics.columns import Numbers
+from unshaken.measure.segmentation import Overlaps, miou_figure, resampled_miou
+from unshaken.measure.statistics.columns import Indices, Numbers
 from unshaken.report.read.frame import Frame, read_outcomes, shards_of
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.detection.task import DETECTIONS as DETECTIONS  # declares the tables that are read here
@@ -25,10 +26,13 @@ COUNTS = ("intersection", "predicted", "labelled")
 Counts = Mapping[str, Numbers]
 """A sample's id to its counts `[3, K]`."""
 PAIRED_RESAMPLES = 1000
-"""Halves of the images behind an interval and a p-value."""
+"""Resamples of the images behind an interval and a p-value."""
+SLICE_RESAMPLES = 200
+"""The same of one slice."""
 _SAME = 1e-9
 """Spread of draws that are all alike, but for rounding."""
-T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+Pair = tuple[Figure, Figure, Comparison]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,76 +94,6 @@ def _boxes(row: Mapping[str, Any]) -> Numbers:
     return np.array(row["boxes"], np.float64).reshape(-1, 4)
 
 
-# Two runs paired by a figure of the whole set.
-def shared_images(baseline: Mapping[str, T], candidate: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
-    """Values of the images that both runs have, in the candidate's order.
-
-    Args:
-        baseline: by the sample's id.
-        candidate: likewise.
-
-    Raises:
-        ParameterError: no image is in both.
-    """
-    both = [name for name in candidate if name in baseline]
-    if not both:
-        raise ParameterError(f"no image is in both runs, of {len(baseline)} and {len(candidate)}")
-    return {name: baseline[name] for name in both}, {name: candidate[name] for name in both}
-
-
-def compare_images(
-    baseline: RunDir, candidate: RunDir, condition: str, ids: Sequence[str], value: float, draws: Numbers
-) -> Comparison:
-    """Paired difference of two runs; `lost` and `gained` are images whose own loss rose or fell.
-
-    The interval of the difference is given by `unshaken.measure.simultaneous`.
-
-    Args:
-        baseline: its run.
-        candidate: its run.
-        condition: that both have.
-        ids: images of both.
-        value: difference of the figure of the whole set.
-        draws: of the difference, `[B]`; the p-value is that of its size in units of their spread.
-    """
-    before, after = read_losses(baseline, condition), read_losses(candidate, condition)
-    change = np.array([after[i] - before[i] for i in ids])
-    lost, gained = int((change > 1e-9).sum()), int((change < -1e-9).sum())
-    spread, n = float(draws.std()), len(ids)
-    if spread < _SAME:  # no certainty: images of another kind may be as many as n images can miss at a level of 95 %
-        spread = (1 - 0.05 ** (1 / n)) / float(scipy.stats.norm.isf(0.025))
-    p = float(2 * scipy.stats.norm.sf(abs(value) / spread))
-    return Comparison(n, n - lost - gained, lost, gained, 0, Figure(value, value, value, n, ""), p, p, error=spread)
-
-
-def read_losses(run: RunDir, condition: str) -> dict[str, float]:
-    """The loss of each image under a condition."""
-    table = read_outcomes(run, condition, shards_of(run, condition), ["id", "loss"])
-    return dict(zip(table["id"].to_pylist(), table["loss"].to_pylist(), strict=True))
-
-
-def paired_maps(
-    baseline: RunDir, old: Frame, candidate: RunDir, new: Frame, condition: str
-) -> tuple[Figure, Figure, Comparison]:
-    """Both mAPs under a condition, and what changed; `lost` and `gained` are images whose F1 score fell or rose.
-
-    Args:
-        baseline: its run.
-        old: its outcomes.
-        candidate: its run.
-        new: its outcomes.
-        condition: that both have.
-
-    Raises:
-        ParameterError: no image is in both, or there is no object.
-    """
-    sides = [read_scenes(run, condition, tuple(frame.ids)) for run, frame in ((baseline, old), (candidate, new))]
-    kept = shared_images(*sides)
-    a, b = (resampled_map(match_scenes(part, count_classes(part)), resamples=PAIRED_RESAMPLES) for part in kept)
-    change = compare_images(baseline, candidate, condition, list(kept[1]), b.value - a.value, b.draws - a.draws)
-    return map_figure(a), map_figure(b), change
-
-
 # Counts of pixels.
 
 
@@ -185,26 +119,133 @@ def stacked(counts: Counts) -> Numbers:
     return np.stack(list(counts.values())) if counts else np.zeros((0, 3, 1))
 
 
-def paired_mious(
-    baseline: RunDir, old: Frame, candidate: RunDir, new: Frame, condition: str
-) -> tuple[Figure, Figure, Comparison]:
-    """Both mIoUs under a condition, and what changed; `lost` and `gained` are images whose own fell or rose.
+# The figure of a task, of any images of a run.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredImages:
+    """The images of one condition, ready for the figure of all or of some of them.
 
     Args:
-        baseline: its run.
-        old: its outcomes.
-        candidate: its run.
-        new: its outcomes.
+        ids: of the images that have rows.
+        resample: places of images in `ids` and a number of resamples, to their figure and its draws; it raises
+            `ParameterError` where these images have no figure, such as those without an object.
+        classes: that two models must have alike to be compared; None where they need not.
+    """
+
+    ids: tuple[str, ...]
+    resample: Callable[[Indices, int], Maps | Overlaps]
+    classes: int | None = None
+
+
+class TaskFigure(NamedTuple):
+    """The figure of a task that is one of a whole set of images, not a mean over them.
+
+    Args:
+        title: for people.
+        metric: in `summary.json` and in gates.
+        read: the images of a run and a condition, in the order of some ids.
+        figure: with its interval, of what was resampled.
+    """
+
+    title: str
+    metric: str
+    read: Callable[[RunDir, str, tuple[str, ...]], ScoredImages]
+    figure: Callable[..., Figure]
+
+
+def _scored_boxes(run: RunDir, condition: str, ids: tuple[str, ...]) -> ScoredImages:
+    scenes = read_scenes(run, condition, ids)
+    matches = match_scenes(scenes, count_classes(scenes)) if scenes else None
+
+    def resample(chosen: Indices, resamples: int) -> Maps:
+        if matches is None or not len(chosen):
+            raise ParameterError("no image has rows")
+        return resampled_map(matches.of_images(chosen), resamples=resamples)
+
+    return ScoredImages(tuple(scenes), resample)
+
+
+def _scored_pixels(run: RunDir, condition: str, ids: tuple[str, ...]) -> ScoredImages:
+    found = read_counts(run, condition, ids)
+    counts = stacked(found)
+    return ScoredImages(
+        tuple(found), lambda chosen, resamples: resampled_miou(counts[chosen], resamples=resamples), counts.shape[2]
+    )
+
+
+TASK_FIGURES = {
+    "detection": TaskFigure("mAP", "map", _scored_boxes, map_figure),
+    "segmentation": TaskFigure("mIoU", "miou", _scored_pixels, miou_figure),
+}
+"""The figure of each task whose figure is of a whole set; of classification it is accuracy."""
+
+
+def compare_draws(before: Maps | Overlaps, after: Maps | Overlaps, changes: Numbers) -> Comparison:
+    """Paired difference of a figure on the same images, drawn together.
+
+    The interval of the difference is given by `unshaken.measure.simultaneous`; the p-value is that of its size in units
+    of the spread of its draws.
+
+    Args:
+        before: the figure and its draws.
+        after: of the same images in the same order.
+        changes: of the loss of each image, `[n]`; `lost` and `gained` are the images whose loss rose or fell.
+    """
+    lost, gained = int((changes > _SAME).sum()), int((changes < -_SAME).sum())
+    value, spread, n = after.value - before.value, float((after.draws - before.draws).std()), before.images
+    if spread < _SAME:  # no certainty: images of another kind may be as many as n images can miss at a level of 95 %
+        spread = (1 - 0.05 ** (1 / n)) / float(scipy.stats.norm.isf(0.025))
+    p = float(2 * scipy.stats.norm.sf(abs(value) / spread))
+    return Comparison(n, n - lost - gained, lost, gained, 0, Figure(value, value, value, n, ""), p, p, error=spread)
+
+
+def read_losses(run: RunDir, condition: str) -> dict[str, float]:
+    """The loss of each image under a condition."""
+    table = read_outcomes(run, condition, shards_of(run, condition), ["id", "loss"])
+    return dict(zip(table["id"].to_pylist(), table["loss"].to_pylist(), strict=True))
+
+
+def paired_figures(
+    task: str,
+    before: tuple[RunDir, Frame],
+    after: tuple[RunDir, Frame],
+    condition: str,
+    groups: Mapping[K, Collection[str]],
+) -> tuple[Pair, dict[K, Pair]]:
+    """The figure of both runs under a condition, and what changed, on the images of both and on groups of these.
+
+    Args:
+        task: a key of `TASK_FIGURES`.
+        before: the first run and its outcomes.
+        after: the second.
         condition: that both have.
+        groups: ids of images, such as those of a slice; one that has no figure in both runs is left out.
 
     Raises:
-        ParameterError: no image is in both, or the two have different numbers of classes.
+        ParameterError: no image is in both, the models have different numbers of classes, or there is no object.
     """
-    sides = [read_counts(run, condition, tuple(frame.ids)) for run, frame in ((baseline, old), (candidate, new))]
-    both = shared_images(*sides)
-    kept = [stacked(part) for part in both]
-    if kept[0].shape != kept[1].shape:
-        raise ParameterError(f"the models have {kept[0].shape[2]} and {kept[1].shape[2]} classes")
-    a, b = (resampled_miou(counts) for counts in kept)
-    change = compare_images(baseline, candidate, condition, list(both[1]), b.value - a.value, b.draws - a.draws)
-    return miou_figure(a), miou_figure(b), change
+    found = TASK_FIGURES[task]
+    old, new = (found.read(run, condition, tuple(frame.ids)) for run, frame in (before, after))
+    places = {name: i for i, name in enumerate(old.ids)}
+    both = [name for name in new.ids if name in places]
+    if not both:
+        raise ParameterError(f"no image is in both runs, of {len(old.ids)} and {len(new.ids)}")
+    if old.classes != new.classes:
+        raise ParameterError(f"the models have {old.classes} and {new.classes} classes")
+    mine = {name: i for i, name in enumerate(new.ids)}
+    losses, their = (read_losses(run, condition) for run, _ in (before, after))
+
+    def pair(names: Sequence[str], resamples: int) -> Pair:
+        a, b = (
+            side.resample(np.array([at[n] for n in names], np.int64), resamples)
+            for side, at in ((old, places), (new, mine))
+        )
+        changes = np.array([their[n] - losses[n] for n in names])
+        return found.figure(a), found.figure(b), compare_draws(a, b, changes)
+
+    pairs: dict[K, Pair] = {}
+    for key, group in groups.items():
+        with suppress(ParameterError):
+            pairs[key] = pair([name for name in both if name in group], SLICE_RESAMPLES)
+    return pair(both, PAIRED_RESAMPLES), pairs

@@ -15,6 +15,7 @@ from unshaken.report.cells import Row
 from unshaken.report.figures import attacks, outcomes
 from unshaken.report.gates.grammar import NON_FINITE
 from unshaken.report.read.frame import Frame
+from unshaken.report.read.tasks import TASK_FIGURES
 from unshaken.report.sections import Report, Section, SectionFigures, Source, _headline
 from unshaken.report.sections import _strengths as strengths
 from unshaken.report.sections._headline import headline
@@ -213,8 +214,8 @@ def _calibration(error: Any) -> Row | None:
 
 def measured(report: Report) -> str:
     """Name of a report's figures, at the start of a sentence."""
-    if (name := {"detection": "mAP", "segmentation": "mIoU"}.get(report.source.config.task)) is not None:
-        return name
+    if report.source.config.task in TASK_FIGURES:
+        return TASK_FIGURES[report.source.config.task].title
     return "Accuracy" if report.data["clean"] else "Share of predictions that stay as on the unchanged image"
 
 

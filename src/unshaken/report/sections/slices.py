@@ -1,4 +1,4 @@
-"""Slices: accuracy by properties and metadata of the images, what each condition costs there, and weak slices."""
+"""Slices: accuracy, mAP or mIoU by properties and metadata of the images, what each condition costs, weak slices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import CLEAN
 from unshaken.core.rng import SampleRng
+from unshaken.measure import Comparison, simultaneous
 from unshaken.measure.slice_confidence import slice_confidence
 from unshaken.measure.slices import Slicing, find_weak_slices, slice_figures
 from unshaken.report import cells, wording
@@ -19,32 +21,39 @@ from unshaken.report.cells import Row
 from unshaken.report.figures.outcomes import brier_terms
 from unshaken.report.gates.grammar import OF_SLICES
 from unshaken.report.read.slices import read_slices
+from unshaken.report.read.tasks import SLICE_RESAMPLES, TASK_FIGURES, compare_draws
 from unshaken.report.sections import Report, Section, SectionFigures, Source
+from unshaken.report.sections.outcomes import measured
 
 FEW = 20
 """Slices shown at once."""
 NAMED = 3
 """Slices named where there is little room."""
+MIXED = (
+    "The figure of a slice is the mean over the classes that it has: slices with other classes or sizes of objects "
+    "differ for that reason too. What a condition costs is paired on the same images."
+)
 FIGURE = {"$ref": "#/$defs/figure_or_null"}
 _TEXT, _NUMBER = {"type": "string"}, {"type": "number"}
 
 
 class Slices(Section):
-    """Figures by slice; the search for weak slices is on unchanged images."""
+    """Figures by slice; the search for weak slices is on unchanged images, and of classifiers alone."""
 
     name = "slices"
     table = "slices"
-    task = "classification"
     order = 58
     schema = {
         "slices": {
             "type": "array",
-            "description": "accuracy in each slice under each condition, and its difference from unchanged images",
+            "description": "accuracy, or of other tasks mAP or mIoU, in each slice under each condition, and its "
+            "difference from unchanged images",
             "items": {
                 "type": "object",
                 "required": ["slicing", "part", "condition", "accuracy", "drop", "confidence"],
                 "properties": {
                     "slicing": _TEXT, "part": _TEXT, "condition": _TEXT, "accuracy": FIGURE, "drop": FIGURE,
+                    "map": FIGURE, "miou": FIGURE,
                     "confidence": {
                         "type": ["object", "null"],
                         "description": "calibration, and accuracy where the model is surest, of unchanged images; each "
@@ -76,6 +85,8 @@ class Slices(Section):
     @override
     def figures(self, source: Source) -> SectionFigures:
         frame = source.frame
+        if source.config.task in TASK_FIGURES:
+            return _of_task(source)
         if not frame.labelled:
             return SectionFigures({}, {"slices": "without labels there is no accuracy of a slice"})
         slicings, shown = read_slices(source.run, frame), [0, *frame.natural, *frame.attacks]
@@ -122,14 +133,15 @@ class Slices(Section):
         parts = Counter(name for name, _ in {(r["slicing"], r["part"]) for r in every})
         rows = [r for r in every if parts[r["slicing"]] > 1] or every
         left_out = [name for name in parts if parts[name] == 1] if len(rows) < len(every) else []
-        clean = sorted((r for r in rows if r["condition"] == "clean"), key=lambda r: float(r["accuracy"]["high"]))
+        clean = sorted((r for r in rows if r["condition"] == "clean"), key=lambda r: float(_figure(r)["high"]))
         titles = {c["condition"]: wording.condition_name(c) for c in report.data["conditions"]}
         lines = [_line(r, rows, titles) for r in clean]
         contrasts = _contrasts(rows, titles)
         changed = any(r["drop"] for r in rows)
-        heads = cells.columns("slice", "accuracy", *(("costs most", "points") if changed else ()), "images")
+        start, name = measured(report), _name(report)
+        heads = cells.columns("slice", name, *(("costs most", "points") if changed else ()), "images")
         caption = (
-            "Accuracy on unchanged images, first the slices whose interval ends lowest; the condition that costs most "
+            f"{start} on unchanged images, first the slices whose interval ends lowest; the condition that costs most "
             "in each, and the points that it costs. The intervals of all slices and conditions hold together at 95 %."
         )
         found: list[Block] = [Heading("Slices", "slices", "Slices"), Prose(_weakest(clean), brief=True)]
@@ -137,10 +149,67 @@ class Slices(Section):
             found.append(Prose(f"{apart[0].sentence()} Of the slices of one column these differ most.", brief=True))
         if left_out:
             found.append(Prose(f"Columns of one slice are left out: {cells.listed(left_out)}.", "small"))
+        if (note := report.data["notes"].get("slices")) is not None:
+            found.append(Prose(f"Left out: {note}.", "small"))
         found.append(Table(caption, heads, tuple(lines[:FEW])))
         if lines[FEW:]:
             found.append(Details(f"The other {len(lines) - FEW} slices", (Table(caption, heads, tuple(lines[FEW:])),)))
-        return [*found, *_by_condition(rows, contrasts, titles), *_sure(clean), *_weak(report)]
+        if report.source.config.task in TASK_FIGURES:
+            return [*found, Prose(MIXED, "small"), *_by_condition(rows, contrasts, titles, name)]
+        return [*found, *_by_condition(rows, contrasts, titles, name), *_sure(clean), *_weak(report)]
+
+
+def _of_task(source: Source) -> SectionFigures:
+    """The figure of a task in every slice, under every condition; all of its intervals hold together."""
+    task, frame, clean = TASK_FIGURES[source.config.task], source.frame, dict[tuple[str, str], Any]()
+    ids, slicings, lost = tuple(frame.ids), read_slices(source.run, frame), dict[str, None]()
+    found: list[tuple[str, str, str, Any]] = []
+    drops: dict[tuple[str, str, str], Comparison] = {}
+    for condition in frame.conditions:
+        images = task.read(source.run, condition.id, ids)
+        at = {name: i for i, name in enumerate(images.ids)}
+        places = np.array([at.get(name, -1) for name in ids], np.int64)
+        for one in slicings:
+            for k, part in enumerate(one.parts):
+                rows = np.flatnonzero((one.codes == k) & (places >= 0))
+                try:
+                    own = images.resample(places[rows], SLICE_RESAMPLES)
+                except ParameterError:
+                    lost[wording.slice_name(one.name, part)] = None
+                    continue
+                found.append((one.name, part, condition.id, own))
+                if condition.id == CLEAN.id:
+                    clean[one.name, part] = rows, own
+                elif (one.name, part) in clean and np.array_equal(clean[one.name, part][0], rows):
+                    before = clean[one.name, part][1]
+                    drops[one.name, part, condition.id] = compare_draws(before, own, np.zeros(len(rows)))
+    drops, each = simultaneous(drops), 1 - 0.05 / max(1, len(found))
+    data = [
+        {
+            "slicing": slicing,
+            "part": part,
+            "condition": condition,
+            "accuracy": None,
+            task.metric: task.figure(own, level=each).to_json(),
+            "drop": drops[key].difference.to_json() if (key := (slicing, part, condition)) in drops else None,
+            "confidence": None,
+        }
+        for slicing, part, condition, own in found
+    ]
+    notes = {"slices": f"too few images or no object for {task.title}: {'; '.join(lost)}"} if lost else {}
+    return SectionFigures({"slices": data, "weak_slices": []}, notes)
+
+
+def _figure(row: Row) -> Row:
+    """The figure of a slice, whatever the task."""
+    found: Row = row["accuracy"] or row.get("map") or row["miou"]
+    return found
+
+
+def _name(report: Report) -> str:
+    """What the figures are called inside a sentence."""
+    task = report.source.config.task
+    return TASK_FIGURES[task].title if task in TASK_FIGURES else "accuracy"
 
 
 def _confidence(source: Source, slicings: Sequence[Slicing]) -> dict[tuple[str, str], Row]:
@@ -172,7 +241,7 @@ def _line(row: Row, rows: Sequence[Row], titles: dict[str, str]) -> tuple[Any, .
         costs = (titles.get(name, name), cells.points(worst["drop"]))
     if not costs and any(r["drop"] for r in rows):
         costs = ("", "")
-    return cells.line(_title(row), cells.share(row["accuracy"], bar=True), *costs, str(row["accuracy"]["n"]))
+    return cells.line(_title(row), cells.share(_figure(row), bar=True), *costs, str(_figure(row)["n"]))
 
 
 def _title(row: Row) -> str:
@@ -181,9 +250,7 @@ def _title(row: Row) -> str:
 
 def _weakest(clean: Sequence[Row]) -> str:
     """The slices whose interval ends lowest, in a sentence."""
-    named = [
-        f"{_title(r)} ({wording.percent(r['accuracy']['value'])}, {wording.span(r['accuracy'])})" for r in clean[:NAMED]
-    ]
+    named = [f"{_title(r)} ({wording.percent(_figure(r)['value'])}, {wording.span(_figure(r))})" for r in clean[:NAMED]]
     which = f"Lowest of {len(clean)} slices, by the upper end of the interval" if len(clean) > NAMED else "Slices"
     return f"{which}, on unchanged images: {cells.listed(named)}."
 
@@ -239,7 +306,9 @@ def _contrasts(rows: Sequence[Row], titles: dict[str, str]) -> list[_Contrast]:
     return sorted(found, key=lambda one: -one.points)
 
 
-def _by_condition(rows: Sequence[Row], contrasts: Sequence[_Contrast], titles: dict[str, str]) -> list[Block]:
+def _by_condition(
+    rows: Sequence[Row], contrasts: Sequence[_Contrast], titles: dict[str, str], figure: str
+) -> list[Block]:
     """What each condition costs in the slices: the clearest contrast of each, and all costs behind a title."""
     if not contrasts:
         return []
@@ -255,10 +324,10 @@ def _by_condition(rows: Sequence[Row], contrasts: Sequence[_Contrast], titles: d
         for one in contrasts
     )  # fmt: skip
     caption = (
-        "The two slices of one column that each condition costs most differently, in points of accuracy. They are "
+        f"The two slices of one column that each condition costs most differently, in points of {figure}. They are "
         "apart where their intervals are, which hold together with those of all slices and conditions at 95 %."
     )
-    whole = [_costs(name, rows, titles) for name in dict.fromkeys(r["slicing"] for r in rows)]
+    whole = [_costs(name, rows, titles, figure) for name in dict.fromkeys(r["slicing"] for r in rows)]
     return [
         Heading("What each condition costs, by slice", "slices-by-condition", level=3),
         Table(caption, heads, lines),
@@ -266,7 +335,7 @@ def _by_condition(rows: Sequence[Row], contrasts: Sequence[_Contrast], titles: d
     ]
 
 
-def _costs(slicing: str, rows: Sequence[Row], titles: dict[str, str]) -> Table:
+def _costs(slicing: str, rows: Sequence[Row], titles: dict[str, str], figure: str) -> Table:
     """What every condition costs in each slice of a column, coloured by the cost."""
     own = [r for r in rows if r["slicing"] == slicing and r["drop"]]
     parts = list(dict.fromkeys(r["part"] for r in own))
@@ -284,7 +353,7 @@ def _costs(slicing: str, rows: Sequence[Row], titles: dict[str, str]) -> Table:
             found.append(Cell(shown.text, heat=round(max(0.0, -drop["value"]), 3), title=text))
         lines.append((titles.get(name, name), *found))
     heads = cells.columns("condition", *parts)
-    return Table(f"Points of accuracy by {slicing}; intervals are in summary.json.", heads, tuple(lines), "heat")
+    return Table(f"Points of {figure} by {slicing}; intervals are in summary.json.", heads, tuple(lines), "heat")
 
 
 def _sure(clean: Sequence[Row]) -> list[Block]:

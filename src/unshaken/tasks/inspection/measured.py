@@ -160,7 +160,7 @@ def _column(rows: pa.Table, readable: NDArray[np.int64], count: int) -> NDArray[
     texts = ["" for _ in range(count)]
     for place, text in zip(readable.tolist(), rows["text"].to_pylist(), strict=True):
         texts[place] = text
-    return np.array(texts)
+    return np.array(texts, object)  # of four bytes a character numpy's own texts are
 
 
 def _join(parts: Sequence[tuple[int, Values]]) -> Values:

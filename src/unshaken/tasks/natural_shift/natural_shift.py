@@ -15,7 +15,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import DataError, ParameterError, did_you_mean
 from unshaken.core.oracle import required
 from unshaken.core.registry import register
 from unshaken.core.tables import declare_table
@@ -76,6 +76,14 @@ def group_classes(dataset: Dataset, classifier: Classifier, outputs: int) -> Cla
     names, wanted = ClassNames(own), dataset.classes
     if not wanted:
         return ClassGroups(tuple((k,) for k in range(outputs)), tuple(own))
+    if dataset.several_answers:
+        found = [{k for part in name.split("; ") for k in names.find(part)} for name in wanted]
+        if absent := [name for name, group in zip(wanted, found, strict=True) if len(group) != len(name.split("; "))]:
+            raise DataError(
+                f"data {dataset.options.spec!r}: {absent[0]!r} are not all classes of model {classifier.name!r}, "
+                f"which has {outputs}"
+            )
+        return ClassGroups(tuple(tuple(sorted(group)) for group in found), tuple(own))
     if classifier.by_position or (names.unnamed and len(wanted) == outputs and not _numbered(wanted)):
         if len(wanted) > outputs:
             raise DataError(f"data {dataset.options.spec!r} has {len(wanted)} classes, and the model {outputs}")
@@ -117,7 +125,7 @@ class NaturalShift(Evaluation):
 
     title: ClassVar[str] = "Does it hold on photos found elsewhere?"
     measures: ClassVar[tuple[str, ...]] = (
-        "accuracy", "standard_accuracy", "drop", "effective_robustness", "relative_robustness",
+        "accuracy", "worst_group_accuracy", "standard_accuracy", "drop", "effective_robustness", "relative_robustness",
     )  # fmt: skip
 
     standard: str = Field(default="", description="data SPEC of the test set without the shift, such as folder:val")
@@ -131,6 +139,9 @@ class NaturalShift(Evaluation):
         default="", description="CSV of model, standard, shifted (and set); default the published ones"
     )
     leave_out: tuple[str, ...] = Field(default=(), description="baselines to leave out, such as the model itself")
+    group: str = Field(
+        default="", description="column of the data, such as hospital, in whose worst group the accuracy is measured"
+    )
     before: str = Field(default="", description="SPEC of the model before an intervention, for relative robustness")
 
     @property
@@ -158,6 +169,10 @@ class NaturalShift(Evaluation):
                 "standard_accuracy"
             )
         self._baselines(subject)
+        if self.group and self.group not in (columns := subject.samples.columns()):
+            raise ParameterError(
+                f"natural-shift: the data have no column {self.group!r}; {did_you_mean(self.group, columns)}"
+            )
 
     def _baselines(self, subject: EvaluationSubject) -> list[Baseline]:
         name = self.set or published_set(subject.samples.classes).lower()
@@ -173,7 +188,15 @@ class NaturalShift(Evaluation):
             rows[BEFORE] = self._rows(other, BEFORE, subject.samples)
         if self.standard:
             rows[STANDARD] = self._rows(subject.with_data(self.standard), STANDARD, subject.samples)
-        return self._findings(rows, self._baselines(subject))
+        found = self._findings(rows, self._baselines(subject))
+        if not self.group:
+            return found
+        groups = dict(zip(subject.samples.ids, subject.samples.columns()[self.group], strict=True))
+        worst, answer, listing = _by_group(rows[SHIFTED], groups, self.group)
+        return replace(
+            found, figures={**found.figures, "worst_group_accuracy": worst}, answer=(*found.answer, answer),
+            listings=(listing, *found.listings),
+        )  # fmt: skip
 
     def _rows(self, subject: EvaluationSubject, part: str, shifted: Dataset) -> pa.Table:
         found = subject.rows("natural_shift", part, partial(self._predict, subject, shifted))
@@ -195,6 +218,12 @@ class NaturalShift(Evaluation):
         allowed = torch.tensor(range(outputs) if subject.model.within == "all" else groups.allowed)
         home = {k: g for g, group in enumerate(groups.groups) for k in group}
         index = {c: home[group[0]] for c, group in enumerate(own.groups) if group and group[0] in home}
+        if (
+            shifted.several_answers
+        ):  # a class of the model is in several sets, so an image has the classes of its own set
+            groups, index, named = own, {c: c for c in index}, data
+        else:
+            named = shifted
         chosen = [i for i in subject.indices if int(data.labels[i]) in index]
         for batch in replace(subject, indices=chosen).batches():
             with torch.inference_mode():
@@ -204,8 +233,8 @@ class NaturalShift(Evaluation):
             for id, label, answer, finite in zip(batch.ids, required(batch.labels).tolist(), best, kept, strict=True):
                 if finite:
                     group = index[label]
-                    name = shifted.classes[group] if shifted.classes else groups.names[group]
-                    values = (id, group, name, answer, groups.names[answer], home.get(answer, -1) == group)
+                    name = named.classes[group] if named.classes else groups.names[group]
+                    values = (id, group, name, answer, groups.names[answer], answer in groups.groups[group])
                     for key, value in zip(found, values, strict=True):
                         found[key].append(value)
         return found
@@ -270,6 +299,30 @@ def _paired(before: pa.Table, after: pa.Table) -> tuple[list[bool], list[bool]]:
         if id in first
     ]
     return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def _by_group(table: pa.Table, groups: Mapping[str, Any], column: str) -> tuple[Figure, str, Listing]:
+    """The accuracy of the worst group, a sentence, and a table of all groups; images without a group are left out.
+
+    Of G groups each interval has the level `1 - 0.05 / G`, so that all hold together at 95 %. Then the accuracy of the
+    group that is truly the worst lies between the lowest lower and the lowest upper end.
+    """
+    names = np.array([None if (own := groups.get(id)) is None else str(own) for id in table["id"].to_pylist()], object)
+    right = table["correct"].to_numpy(zero_copy_only=False)
+    there = sorted(set(names.tolist()) - {None})
+    if not there:
+        raise DataError(f"natural-shift: no image has a value of {column!r}")
+    each = 1 - 0.05 / len(there)
+    found = {name: share(int(right[names == name].sum()), int((names == name).sum()), level=each) for name in there}
+    name, worst = min(found.items(), key=lambda item: item[1].value)
+    low, high = (min(getattr(one, end) for one in found.values()) for end in ("low", "high"))
+    figure = replace(
+        worst, low=low, high=high, interval=f"{worst.interval.split()[0]} 95% for {len(there)} groups together"
+    )
+    lines = sorted(found.items(), key=lambda item: item[1].value)
+    caption = f"Accuracy by {column}, the worst group first; the intervals hold together at 95 %."
+    sentence = f"Of {len(there):,} groups by {column} {name} is the worst: {_shown(figure)}."
+    return figure, sentence, Listing(caption, (column, "accuracy"), tuple(lines))
 
 
 def _hardest(table: pa.Table, most: int = 20) -> Listing:
