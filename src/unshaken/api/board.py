@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -93,18 +93,12 @@ def board(*places: str | Path, out: str | Path) -> BoardResult:
 
 def _with_pages(run: RunDir, found: Board) -> Board:
     """The same with the page of each run copied into the folder of the board."""
-    pages = dict[tuple[str, str], str]()
+    pages = dict[str, str]()
     for number, entry in enumerate(found.entries):
         if entry.source.run.exists("report.html"):
-            pages[entry.cell.model, entry.cell.data] = address = f"runs/{number:04d}.html"
+            pages[entry.source.run.path] = address = f"runs/{number:04d}.html"
             run.write(entry.source.run.read("report.html"), *address.split("/"))
-    columns = tuple(
-        replace(column, cells=tuple(replace(c, page=pages.get((c.model, c.data), "")) for c in column.cells))
-        for column in found.matrix.columns
-    )
-    at = {(cell.model, cell.data): cell for column in columns for cell in column.cells}
-    entries = tuple(replace(entry, cell=at[entry.cell.model, entry.cell.data]) for entry in found.entries)
-    return replace(found, matrix=replace(found.matrix, columns=columns), entries=entries)
+    return found.linked(pages, {})
 
 
 def _find(place: str) -> Iterator[str]:

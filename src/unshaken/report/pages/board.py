@@ -73,7 +73,7 @@ def _head(board: Board) -> list[Block]:
 
 
 def _models(board: Board) -> list[Block]:
-    return models_table(board.matrix)
+    return models_table(board.matrix, board.pages)
 
 
 def _left_out(board: Board) -> list[Block]:
