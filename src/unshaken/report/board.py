@@ -15,6 +15,7 @@ from unshaken.core.errors import RunError
 from unshaken.core.texts import csv_text
 from unshaken.report.gates.kept import KeptGates
 from unshaken.report.matrix import Matrix, MatrixCell, MatrixColumn, MatrixRecord, is_finished, rank_columns
+from unshaken.report.reported import Reported
 from unshaken.report.summary import NAME as SUMMARY
 from unshaken.store.config import RunConfig, read_config
 from unshaken.store.protocol import Protocol, protocol_of
@@ -107,12 +108,14 @@ class Board:
         entries: the runs, in the order of models and columns.
         left_out: name of each source that has no place in the table, with the reason.
         pages: model to the address of its page, of those that have one.
+        reported: figures of other leaderboards' files, in no column and without ranks.
     """
 
     matrix: Matrix
     entries: tuple[Entry, ...]
     left_out: tuple[tuple[str, str], ...]
     pages: Mapping[str, str] = field(default_factory=dict)
+    reported: tuple[Reported, ...] = ()
 
     def linked(self, runs: Mapping[str, str], pages: Mapping[str, str]) -> Board:
         """The same whose cells lead to pages.
@@ -173,6 +176,7 @@ class Board:
             "entries": self.table(),
             "family": self.matrix.family,
             "columns": self.matrix.to_json()["columns"],
+            "reported": [one.to_json() for one in self.reported],
             "left_out": [{"source": name, "reason": reason} for name, reason in self.left_out],
         }
 
