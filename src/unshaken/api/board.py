@@ -17,6 +17,7 @@ from unshaken.report.blocks import Page
 from unshaken.report.board import Board, Source, read_board
 from unshaken.report.pages.board import write_board
 from unshaken.report.render.notebook import render_notebook
+from unshaken.report.reported import Reported, is_reported, read_reported
 from unshaken.report.write import make_report
 from unshaken.store.config import NAME as CONFIG
 from unshaken.store.config import read_config
@@ -63,7 +64,9 @@ def board(*places: str | Path, out: str | Path) -> BoardResult:
     Runs share a column only if they have the same plan with the same parameters, data, samples, labels and seed.
 
     Args:
-        places: run directories, files of submissions (`.zip`), and folders in which both are looked for.
+        places: run directories, files of submissions (`.zip`), and folders in which both are looked for; and files of
+            other leaderboards (RobustBench's `model_info` as `.json`, the hub's `.eval_results` as `.yaml`, timm's
+            results as `.csv`), whose figures stand apart as reported elsewhere.
         out: the folder of the site: `index.html` with all tables, the page of each run in `runs`, and the figures as
             `board.json` and `board.csv`.
 
@@ -74,8 +77,14 @@ def board(*places: str | Path, out: str | Path) -> BoardResult:
     run = RunDir(out)
     check_folder(run.root if run.local else str(run), "out", BOARD_RECORDS)
     with ExitStack() as stack:
-        sources, left_out = list[Source](), list[tuple[str, str]]()
+        sources, left_out, reported = list[Source](), list[tuple[str, str]](), list[Reported]()
         for place in dict.fromkeys(name for given in places for name in _find(str(given))):
+            if is_reported(place):
+                try:
+                    reported += read_reported(Path(place))
+                except DataError as error:
+                    left_out.append((place, str(error).removeprefix(f"{place}: ")))
+                continue
             if not place.endswith(".zip"):
                 sources.append(Source(place, RunDir(place)))
                 continue
@@ -87,24 +96,18 @@ def board(*places: str | Path, out: str | Path) -> BoardResult:
                 left_out.append((place, str(error).replace(f"{folder}: ", "")))
                 continue
             sources.append(Source(place, own, submitted=True))
-        found = read_board(run, sources, left_out)
+        found = replace(read_board(run, sources, left_out), reported=tuple(reported))
         return BoardResult(run, found.to_json(), write_board(run, _with_pages(run, found)))
 
 
 def _with_pages(run: RunDir, found: Board) -> Board:
     """The same with the page of each run copied into the folder of the board."""
-    pages = dict[tuple[str, str], str]()
+    pages = dict[str, str]()
     for number, entry in enumerate(found.entries):
         if entry.source.run.exists("report.html"):
-            pages[entry.cell.model, entry.cell.data] = address = f"runs/{number:04d}.html"
+            pages[entry.source.run.path] = address = f"runs/{number:04d}.html"
             run.write(entry.source.run.read("report.html"), *address.split("/"))
-    columns = tuple(
-        replace(column, cells=tuple(replace(c, page=pages.get((c.model, c.data), "")) for c in column.cells))
-        for column in found.matrix.columns
-    )
-    at = {(cell.model, cell.data): cell for column in columns for cell in column.cells}
-    entries = tuple(replace(entry, cell=at[entry.cell.model, entry.cell.data]) for entry in found.entries)
-    return replace(found, matrix=replace(found.matrix, columns=columns), entries=entries)
+    return found.linked(pages, {})
 
 
 def _find(place: str) -> Iterator[str]:
@@ -113,7 +116,7 @@ def _find(place: str) -> Iterator[str]:
     Raises:
         RunError: there is nothing.
     """
-    if RunDir(place).exists(CONFIG) or (place.endswith(".zip") and Path(place).is_file()):
+    if is_reported(place) or RunDir(place).exists(CONFIG) or (place.endswith(".zip") and Path(place).is_file()):
         yield place
         return
     top = Path(place)

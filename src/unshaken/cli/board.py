@@ -24,13 +24,17 @@ def board() -> None:
 @verb
 def make(
     session: Session,
-    places: Annotated[list[str], Argument("Run directories, submissions (.zip), and folders of both.", "DIR ...")],
+    places: Annotated[
+        list[str],
+        Argument("Run directories, submissions (.zip), folders of both, and files of other leaderboards.", "DIR ..."),
+    ],
     out: Annotated[str, OutputFolder("Folder for the static site.", "DIR", records=BOARD_RECORDS)],
     json: Json = False,
 ) -> int:
     """Put finished runs and submissions into one table of models by protocols, written as a static site.
 
-    Runs share a column only if they have the same plan, parameters, data, samples, labels and seed.
+    Runs share a column only if they have the same plan, parameters, data, samples, labels and seed. Files of
+    RobustBench (.json), the Hugging Face hub (.yaml) and timm (.csv) stand apart as reported elsewhere.
     """
     from unshaken import api
 

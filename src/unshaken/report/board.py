@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.core.texts import csv_text
 from unshaken.report.gates.kept import KeptGates
 from unshaken.report.matrix import Matrix, MatrixCell, MatrixColumn, MatrixRecord, is_finished, rank_columns
+from unshaken.report.reported import Reported
 from unshaken.report.summary import NAME as SUMMARY
 from unshaken.store.config import RunConfig, read_config
 from unshaken.store.protocol import Protocol, protocol_of
@@ -34,6 +38,48 @@ class Source(NamedTuple):
     name: str
     run: RunDir
     submitted: bool = False
+
+
+class _Lenient(BaseModel):
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+class _Figure(_Lenient):
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class _Condition(_Lenient):
+    group: str = ""
+    map: _Figure | None = None
+    miou: _Figure | None = None
+    accuracy: _Figure | None = None
+    consistency: _Figure | None = None
+
+
+class _Aggregates(_Lenient):
+    worst_case: _Figure | None = None
+    worst_natural: _Figure | None = None
+    worst_attack: _Figure | None = None
+
+
+class _Cost(_Lenient):
+    forwards: int = Field(ge=0)
+    backwards: int = Field(ge=0)
+    seconds: float = Field(ge=0)
+
+
+class _Summary(_Lenient):
+    """What a board shows of a run's `summary.json`, which may come from a stranger."""
+
+    clean: _Figure | None
+    aggregates: _Aggregates
+    conditions: list[_Condition]
+    cost: _Cost
+    bad_samples: list[Any]
+    flags: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +107,32 @@ class Board:
         matrix: the table: a column a protocol, and a cell for each model in it, `ABSENT` where it has no run.
         entries: the runs, in the order of models and columns.
         left_out: name of each source that has no place in the table, with the reason.
+        pages: model to the address of its page, of those that have one.
+        reported: figures of other leaderboards' files, in no column and without ranks.
     """
 
     matrix: Matrix
     entries: tuple[Entry, ...]
     left_out: tuple[tuple[str, str], ...]
+    pages: Mapping[str, str] = field(default_factory=dict)
+    reported: tuple[Reported, ...] = ()
+
+    def linked(self, runs: Mapping[str, str], pages: Mapping[str, str]) -> Board:
+        """The same whose cells lead to pages.
+
+        Args:
+            runs: path of a run to the address of its page, of those that have one.
+            pages: model to the address of its page, of those that have one.
+        """
+        entries = tuple(
+            replace(entry, cell=replace(entry.cell, page=runs.get(entry.source.run.path, ""))) for entry in self.entries
+        )
+        at = {(entry.cell.model, entry.cell.data): entry.cell for entry in entries}
+        columns = tuple(
+            replace(column, cells=tuple(at.get((cell.model, cell.data), cell) for cell in column.cells))
+            for column in self.matrix.columns
+        )
+        return replace(self, matrix=replace(self.matrix, columns=columns), entries=entries, pages=pages)
 
     def of(self, column: MatrixColumn) -> list[Entry]:
         """The runs of a column."""
@@ -109,6 +176,7 @@ class Board:
             "entries": self.table(),
             "family": self.matrix.family,
             "columns": self.matrix.to_json()["columns"],
+            "reported": [one.to_json() for one in self.reported],
             "left_out": [{"source": name, "reason": reason} for name, reason in self.left_out],
         }
 
@@ -193,6 +261,7 @@ def _read_summary(run: RunDir, config: RunConfig) -> dict[str, Any]:
     if not is_finished(run):
         raise RunError("not finished, or rows are missing: finish it by its command with --resume")
     summary: dict[str, Any] = run.read_json(SUMMARY)
+    validate(_Summary, summary, f"{run}: {SUMMARY}", RunError, f"make it again by unshaken report {run}")
     return summary
 
 

@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol, cast
 
@@ -88,14 +88,14 @@ class Session:
         reader: name, as verdicts record it.
         form_token: what every form of this reader carries, so that no other site can send one.
         local: there is no log-in, and so no log-out.
-        places: where the reader may go, (text, address), for the navigation.
+        places: gives where the reader may go, (text, address), for the navigation.
         by_proxy: a proxy has the log-in, and so the log-out.
     """
 
     reader: str
     form_token: str
     local: bool
-    places: tuple[tuple[str, str], ...] = ()
+    places: Callable[[], Sequence[tuple[str, str]]] = tuple
     by_proxy: bool = False
 
 
@@ -120,7 +120,7 @@ class Access:
             NotLoggedIn: it has no cookie, or one of nobody.
             HTTPException: 403, a proxy names the reader by what is no name.
         """
-        places: tuple[tuple[str, str], ...] = request.app.state.places
+        places: Callable[[], Sequence[tuple[str, str]]] = request.app.state.places
         if self.local is not None:
             return Session(self.local, _sign(self._secret), True, places)
         named = self._named(request)

@@ -31,7 +31,7 @@ class Part:
         name: its state is `request.app.state.NAME`; no two parts of a server have the same.
         state: what its pages share.
         routers: its addresses.
-        nav: its entries in the navigation of every page, (text, address).
+        nav: gives its entries in the navigation of every page, (text, address); asked for each page.
         most_bytes: of a request's body, by the beginning of its address; elsewhere those of a form.
         programs: beginnings of addresses that programs call: errors are reported in JSON there (RFC 9457), and the
             origin of a request is not checked, so that such an address must never act on the strength of a cookie.
@@ -41,7 +41,7 @@ class Part:
     name: str
     state: object
     routers: Sequence[APIRouter]
-    nav: Sequence[tuple[str, str]] = ()
+    nav: Callable[[], Sequence[tuple[str, str]]] = tuple
     most_bytes: dict[str, int] = field(default_factory=dict)
     programs: Sequence[str] = ()
     lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None
@@ -89,7 +89,7 @@ def create_app(
         lifespan=_opened(parts),
     )
     app.state.access = Access(readers, local, proxy)
-    app.state.places = tuple(place for part in parts for place in part.nav)
+    app.state.places = lambda: [place for part in parts for place in part.nav()]
     app.state.is_ending = lambda: False  # `serve` puts its server's word in its place
     app.state.programs = tuple(beginning for part in parts for beginning in part.programs)
     most = {beginning: size for part in parts for beginning, size in part.most_bytes.items()}
@@ -123,7 +123,7 @@ def _opened(parts: Sequence[Part]) -> Callable[[FastAPI], AbstractAsyncContextMa
 
 
 def _first_page(request: Request) -> Response:
-    places = request.app.state.places
+    places = request.app.state.places()
     if not places:
         raise HTTPException(404, "There is no such page.")
     return RedirectResponse(places[0][1], 303)

@@ -40,6 +40,7 @@ def test_every_page_is_accessible(open_tab, site, width, scheme):
         f"/runs?baseline={a.id}",
         "/runs?search=a&order=name",
         "/bin",
+        "/board",
         "/papers",
         "/jobs",
         "/jobs/new?verb=attack&method=pgd",
@@ -106,6 +107,25 @@ def test_a_folded_run_is_fetched_when_it_is_opened(open_tab, site):
     tab.reload()
     assert part.locator("table").is_visible()
     assert {t for t in troubles if "404" not in t} == set()
+
+
+def test_the_keyboard_alone_goes_to_the_board_and_from_there_to_a_run(open_tab, site):
+    tab, troubles = open_tab("/runs")
+
+    def follow(link):
+        link.focus()
+        tab.keyboard.press("Enter")
+
+    follow(tab.get_by_role("navigation", name="Places").get_by_role("link", name="Board"))
+    tab.get_by_role("heading", name="Board of models").wait_for()
+    tab.keyboard.press("/")
+    tab.keyboard.type("net deep")
+    tab.keyboard.press("Enter")
+    tab.get_by_text("1 model under 1 protocol").wait_for()
+    tab.go_back()
+    follow(tab.get_by_role("link", name="net deep/b").first)
+    tab.wait_for_url("**/model")
+    assert troubles == []
 
 
 def test_the_keyboard_alone_compares_filters_and_starts_a_run(open_tab, site):

@@ -22,6 +22,8 @@ TITLE = "Board of models"
 FOOTER = (
     "Made by unshaken from the rows of runs. Intervals of shares are 95 % each; ranks and differences hold together."
 )
+MOST_REPORTED = 200
+"""Figures of other leaderboards that a page shows."""
 _WIDE = 1.6
 """How far the axis of parameters goes beyond the smallest and the largest model."""
 
@@ -34,7 +36,7 @@ def board_page(board: Board) -> blocks.Page:
     """
     sections: list[Callable[[Board], list[Block]]] = [_head, _models, _left_out]
     sections += [partial(_protocol, column) for column in board.matrix.columns]
-    return compose(TITLE, board, [*sections, _about], FOOTER)
+    return compose(TITLE, board, [*sections, _reported, _about], FOOTER)
 
 
 def write_board(run: RunDir, board: Board) -> blocks.Page:
@@ -73,7 +75,7 @@ def _head(board: Board) -> list[Block]:
 
 
 def _models(board: Board) -> list[Block]:
-    return models_table(board.matrix)
+    return models_table(board.matrix, board.pages)
 
 
 def _left_out(board: Board) -> list[Block]:
@@ -169,6 +171,31 @@ def _facts(own: list[Entry]) -> tuple[tuple[str, Text], ...]:
         ("precision of searches", str(fields["precision"])),
         ("gradients a step", str(fields["eot"])),
     )
+
+
+def _reported(board: Board) -> list[Block]:
+    """Figures of other leaderboards, the first `MOST_REPORTED`; their models as the files have them."""
+    if not board.reported:
+        return []
+    shown = board.reported[:MOST_REPORTED]
+    rest = (
+        f" The first {len(shown)} of {len(board.reported):,}; board.json has all."
+        if len(shown) < len(board.reported)
+        else ""
+    )
+    caption = (
+        "As files of other leaderboards state them. Nothing here was computed from rows: no interval is known, the "
+        f"protocols are others than those above, and so these figures are neither ranked nor compared with them.{rest}"
+    )
+    heads = (
+        *(blocks.Column(name, number=False) for name in ("model", "data", "figure")), blocks.Column("reported"),
+        blocks.Column("from", number=False), blocks.Column("file", brief=False, number=False),
+    )  # fmt: skip
+    rows = tuple(
+        (one.model, one.data, one.figure, f"{one.value:g} {one.unit}".strip(), one.form, Span(one.source, "code"))
+        for one in shown
+    )
+    return [blocks.Heading("Reported elsewhere", "reported", "Reported"), blocks.Table(caption, heads, rows)]
 
 
 def _about(board: Board) -> list[Block]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -128,11 +128,12 @@ def _rank(column: MatrixColumn, cell: MatrixCell, figure: str = "") -> str:
     return f"rank {found[0]}" if found[0] == found[1] else f"rank {found[0]} to {found[1]}"
 
 
-def models_table(matrix: Matrix) -> list[Block]:
+def models_table(matrix: Matrix, pages: Mapping[str, str] | None = None) -> list[Block]:
     """The table of all models: one row a model, one column a data set and plan; sorted by the first column.
 
     Args:
         matrix: with a cell for each model, data set and plan.
+        pages: model to the address of its page, of those that have one.
     """
     heads: list[Column] = []
     for column in matrix.columns:
@@ -141,7 +142,7 @@ def models_table(matrix: Matrix) -> list[Block]:
         heads.append(Column(column.title, SHORT[column.figure]))
     rows = list[TableRow]()
     for model in [cell.model for cell in _by_rank(matrix.columns[0])]:
-        line: list[Cell | Text] = [model]
+        line: list[Cell | Text] = [Cell(model, address=(pages or {}).get(model, ""))]
         for column in matrix.columns:
             own = [cell for cell in matrix.cells if cell.model == model and cell.data == column.data]
             if _has_clean(matrix, column):

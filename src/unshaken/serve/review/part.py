@@ -40,4 +40,4 @@ def review_part(
     """
     pages = (items, grid, progress, versions)
     state = Application(store, images_of, store_of_run)
-    return Part("review", state, [page.router for page in pages], nav=nav)
+    return Part("review", state, [page.router for page in pages], nav=lambda: nav)

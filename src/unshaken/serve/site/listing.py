@@ -59,6 +59,7 @@ class RunFilters:
         like: a run that it can be compared with.
         model: name of its model, as a whole.
         archived: whether it is in the archive; None for both.
+        evaluation: only runs that measure a model: audits, attacks, certifications, detections and cells of a matrix.
     """
 
     search: str = ""
@@ -68,6 +69,7 @@ class RunFilters:
     like: ListedRun | None = None
     model: str = ""
     archived: bool | None = None
+    evaluation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,16 @@ def comparable(index: RunIndex, runs: Sequence[ListedRun]) -> frozenset[int]:
     return frozenset(run.id for run in runs if run.id in able and (run.data_key, run.task) in shared)
 
 
+def makes_board(index: RunIndex) -> bool:
+    """Whether finished runs of two models may share a column of a board: they have the same data, plan and task."""
+    c = t.run.c
+    fits = _conditions(index, RunFilters(state=State.FINISHED, evaluation=True, archived=False))
+    query = sa.select(c.data_key).where(*fits, c.data_key != "").group_by(c.data_key, c.plan, c.task)
+    with index.connect() as connection:
+        several = query.having(sa.func.count(sa.distinct(c.model)) > 1).limit(1)
+        return connection.execute(several).first() is not None
+
+
 def run_of(index: RunIndex, number: int) -> ListedRun:
     """A run by its number.
 
@@ -243,6 +255,8 @@ def _conditions(index: RunIndex, asked: RunFilters) -> list[sa.ColumnElement[boo
     if asked.archived is not None:
         inside = t.run.c.place.in_(sa.select(t.archived.c.place))
         fits.append(inside if asked.archived else sa.not_(inside))
+    if asked.evaluation:
+        fits.append(t.run.c.record == "run.json")
     if asked.tag:
         fits.append(t.run.c.place.in_(sa.select(t.tag.c.place).where(t.tag.c.tag == asked.tag)))
     return fits

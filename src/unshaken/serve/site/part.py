@@ -18,7 +18,8 @@ from unshaken.serve.review.part import review_part
 from unshaken.serve.review.store import ReviewStore
 from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.jobs import JobRecords, Jobs
-from unshaken.serve.site.pages import jobs, model, run, runs, samples
+from unshaken.serve.site.listing import makes_board
+from unshaken.serve.site.pages import board, jobs, model, run, runs, samples
 from unshaken.serve.site.state import Site
 from unshaken.store.run_dir import RunDir
 
@@ -87,8 +88,13 @@ def site_part(site: Site, *, every: float = EVERY) -> Part:
         finally:
             ended.set()
 
-    pages = (runs, run, samples, model) + (() if site.read_only else (jobs,))
-    nav = (("Runs", "/runs"), ("Papers", "/papers")) + (() if site.read_only else (("Jobs", "/jobs"),))
+    pages = (runs, run, samples, model, board) + (() if site.read_only else (jobs,))
+
+    def nav() -> list[tuple[str, str]]:
+        found = [("Runs", "/runs"), ("Board", "/board"), ("Papers", "/papers"), ("Jobs", "/jobs")]
+        absent = {"Board": not makes_board(site.index), "Jobs": site.read_only}
+        return [(text, address) for text, address in found if not absent.get(text)]
+
     return Part("site", site, [page.router for page in pages], nav=nav, lifespan=refreshed)
 
 

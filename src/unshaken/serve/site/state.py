@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import shorten
 from unshaken.report.blocks import Block
+from unshaken.report.board import Source, read_board
 from unshaken.report.gates.kept import read_gates
+from unshaken.report.pages.board import board_page
 from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.summary import build
 from unshaken.serve.images import LazyCache
@@ -124,6 +127,26 @@ class Site:
         return self._reports.get(
             key, lambda: comparison_page(compare_runs([RunDir(baseline.place), RunDir(candidate.place)])).blocks
         )
+
+    def board(self, runs: Sequence[ListedRun]) -> tuple[Block, ...]:
+        """The blocks of the board of some runs, whose figures lead to the pages of the runs and their models.
+
+        Args:
+            runs: the newest first; of two of the same model under the same protocol the newer one counts.
+
+        Raises:
+            RunError: none of them has a place on a board.
+        """
+        return self._reports.get(tuple((run.place, run.mark) for run in runs), lambda: self._make_board(runs))
+
+    def _make_board(self, runs: Sequence[ListedRun]) -> tuple[Block, ...]:
+        found = read_board(RunDir(self.index.roots[0]), [Source(run.name, RunDir(run.place)) for run in runs])
+        listed = {RunDir(run.place).path: run for run in runs}
+        models = {entry.cell.model: listed[entry.source.run.path] for entry in reversed(found.entries)}
+        return board_page(found.linked(
+            {path: f"/runs/{run.id}" for path, run in listed.items()},
+            {model: f"/runs/{run.id}/model" for model, run in models.items()},
+        )).blocks  # fmt: skip
 
     def _make_report(self, place: str) -> tuple[Block, ...]:
         run = RunDir(place)
