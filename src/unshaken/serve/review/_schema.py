@@ -96,6 +96,14 @@ reading = sa.Table(
     sa.Index("reading_item", "review", "item"),
 )  # fmt: skip
 
+assignment = sa.Table(
+    "assignment", metadata,
+    sa.Column("review", sa.Integer, sa.ForeignKey("review.id"), primary_key=True),
+    sa.Column("reader", sa.Integer, sa.ForeignKey("reader.id"), primary_key=True),
+    sa.Column("item", sa.Integer, primary_key=True),
+    sa.Index("assignment_item", "review", "item"),
+)  # fmt: skip
+
 tally = sa.Table(
     "tally", metadata,
     sa.Column("review", sa.Integer, sa.ForeignKey("review.id"), primary_key=True),

@@ -13,8 +13,8 @@ from unshaken.labels.correct.outcome import Outcome
 from unshaken.labels.review.protocol import ReviewedLabel, reviewed_label
 from unshaken.serve.forms import checked_name
 from unshaken.serve.review import _schema as t
+from unshaken.serve.review._assignment import Assignments
 from unshaken.serve.review._log import as_time, now, row_of
-from unshaken.serve.review._readers import Readers
 from unshaken.serve.review._rows import find_review, sample_key
 from unshaken.serve.review.records import Version
 
@@ -24,7 +24,7 @@ START = "given"
 """Name of the version before the first verdict."""
 
 
-class Versions(Readers):
+class Versions(Assignments):
     """The part of a store that knows versions of labels."""
 
     def name_version(self, review: str, name: str) -> Version:

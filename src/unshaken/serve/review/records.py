@@ -169,11 +169,13 @@ class Progress:
         total: items.
         states: state to number of items.
         readers: reader to number of items answered.
+        left: reader to number of assigned items that wait for this reader; empty where none are assigned.
     """
 
     total: int
     states: Mapping[ItemState, int]
     readers: Mapping[str, int]
+    left: Mapping[str, int]
 
     @property
     def done(self) -> int:

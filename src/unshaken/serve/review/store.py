@@ -14,6 +14,7 @@ from unshaken.core.numbers import MAX_CLASSES, in_range
 from unshaken.labels.review.verdict import Action, RecordedVerdict, Verdict, VerdictKind, storable
 from unshaken.serve.forms import checked_name
 from unshaken.serve.review import _schema as t
+from unshaken.serve.review._assignment import left_of
 from unshaken.serve.review._log import READER, STATE, Act, append, now, rows_of
 from unshaken.serve.review._pages import MOST_ITEMS, disputes_of, next_id, page_of, view_of
 from unshaken.serve.review._readers import new_token
@@ -131,6 +132,8 @@ class ReviewStore(Versions):
     def next_item(self, review: str, reader: str, after: int | None = None) -> ItemView | None:
         """The next item that lacks verdicts and that the reader has neither answered nor skipped; None at the end.
 
+        Where items are assigned (`assign`) the reader's own come first, then the others.
+
         Args:
             review: name.
             reader: name.
@@ -201,15 +204,16 @@ class ReviewStore(Versions):
         return self._append(review, reader, Action.WITHDRAW, token or new_token(), None, None)
 
     def progress(self, review: str) -> Progress:
-        """How many items are in which state, and how many each reader has answered."""
+        """How many items are in which state, how many each reader has answered, and how many assigned ones are left."""
         with self._database.reading() as connection:
             key, found = find_review(connection, review)
             c = t.tally.c
             rows = connection.execute(sa.select(c.kind, c.key, c["count"]).where(c.review == key)).all()
             names = {row.id: row.name for row in connection.execute(sa.select(t.reader.c.id, t.reader.c.name))}
+            left = {names[number]: n for number, n in left_of(connection, key).items()}
         states = {t.STATES[key]: number for kind, key, number in rows if kind == STATE}
         readers = {names[key]: number for kind, key, number in rows if kind == READER}
-        return Progress(found.items, states, dict(sorted(readers.items())))
+        return Progress(found.items, states, dict(sorted(readers.items())), dict(sorted(left.items())))
 
     def disagreements(self, review: str, after: int = 0, limit: int = 50) -> list[Dispute]:
         """The queue to settle: items on which readers disagree, with their verdicts.

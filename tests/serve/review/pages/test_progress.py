@@ -6,6 +6,7 @@ import tempfile
 
 import pytest
 
+from unshaken.labels.correct.table import to_csv
 from unshaken.labels.review.verdict import Verdict
 from unshaken.serve.review.exchange import Format, export_review
 
@@ -94,3 +95,20 @@ def test_a_wrong_download_is_refused(ann, path):
 def test_the_list_shows_what_is_done(ann, answered):
     page = ann.get("/")
     assert "4 of 14 items done; 6 answered by you." in page
+
+
+def test_the_readers_table_shows_what_is_left_of_assigned_items(ann, answered):
+    assert "assigned to the reader" not in ann.get("/reviews/night/progress")
+    answered.assign("night", ["ann", "bob"])
+    left = answered.progress("night").left
+    page = ann.get("/reviews/night/progress")
+    assert "assigned to the reader" in page
+    assert sum(left.values()) == 8  # of 14 items, 6 of which both have answered
+
+
+def test_the_csv_file_names_who_settled(reviews):
+    for reader, kind in (("ann", "confirm"), ("bob", "unclear")):
+        reviews.record("night", 1, reader, Verdict(kind=kind), token=reader)
+    assert [one.settler for one in reviews.labels_at("night")] == [None]
+    reviews.settle("night", 1, "bob", Verdict(kind="confirm"), token="s")
+    assert to_csv(reviews.outcome("night")).splitlines()[1].endswith(",bob")

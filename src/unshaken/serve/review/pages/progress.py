@@ -34,13 +34,8 @@ def show_progress(here: InReview, last: int = 0, did: Did = "") -> Response:
     states = tuple(cells.line(WORDS[state], f"{n:,}", wording.percent(n / progress.total)) for state, n in counts)
     heads = (Column("state", number=False), Column("items"), Column("share"))
     blocks += [Heading("Items by state"), Table("Every item is in one state.", heads, states, "narrow")]
-    if progress.readers:
-        readers = tuple(
-            cells.line(name, f"{n:,}", wording.percent(n / progress.total)) for name, n in progress.readers.items()
-        )
-        heads = (Column("reader", number=False), Column("answered"), Column("share"))
-        table = Table("Items on which a reader's verdict counts.", heads, readers, "narrow")
-        blocks += [Heading("Readers"), table]
+    if progress.readers or progress.left:
+        blocks += [Heading("Readers"), _readers(progress)]
     message = message_of(last, did)
     return answer_blocks(**here.layout("Progress", "progress"), blocks=blocks, message=message)
 
@@ -55,6 +50,20 @@ def _lead(here: ReviewContext, progress: Progress) -> list[Text]:
     if disputed := progress.states.get(ItemState.DISPUTED, 0):
         lines.append(f"Readers disagree on {disputed:,}, which wait in the queue to settle.")
     return lines
+
+
+def _readers(progress: Progress) -> Table:
+    heads = [Column("reader", number=False), Column("answered"), Column("share")]
+    title = "Items on which a reader's verdict counts."
+    if progress.left:
+        heads.append(Column("left"))
+        title += " Left: items assigned to the reader that still wait for this reader."
+    lines = []
+    for name in sorted(progress.readers.keys() | progress.left.keys()):
+        n = progress.readers.get(name, 0)
+        left = [f"{progress.left[name]:,}" if name in progress.left else "–"] if progress.left else []
+        lines.append(cells.line(name, f"{n:,}", wording.percent(n / progress.total), *left))
+    return Table(title, tuple(heads), tuple(lines), "narrow")
 
 
 def _tiles(here: ReviewContext, progress: Progress) -> Tiles:
