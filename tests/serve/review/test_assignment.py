@@ -59,7 +59,7 @@ def test_the_division_follows_the_seed(store):
         store.assign("r", ["ann", "bob"], seed=seed)
         with store._database.reading() as connection:
             c = t.assignment.c
-            return set(connection.execute(sa.select(c.item, c.reader)).tuples())
+            return {tuple(row) for row in connection.execute(sa.select(c.item, c.reader))}
 
     assert shares(1) == shares(1)
     assert len({frozenset(shares(seed)) for seed in range(8)}) > 1
