@@ -81,11 +81,14 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path):
         store.create("r", classes=CLASSES, items=items(12))
         store.ensure_reader("ann")
         store.record("r", 1, "ann", Verdict(kind="confirm"), token="1")
-    with sqlite3.connect(path) as plain:  # version 0001 is the same without this table
+    with sqlite3.connect(path) as plain:  # version 0001 is the same without this table and these columns
         plain.execute("DROP TABLE assignment")
+        plain.execute("ALTER TABLE item DROP COLUMN stratum")
+        plain.execute("ALTER TABLE review DROP COLUMN strata")
         plain.execute("UPDATE alembic_version SET version_num = '0001'")
     plain.close()
     with ReviewStore.open(path) as store:
         assert store.assign("r", ["ann"]) == {"ann": 12}
         assert store.progress("r").readers == {"ann": 1}
         assert store.progress("r").left == {"ann": 11}
+        assert store.review("r").strata == ()

@@ -44,6 +44,7 @@ review = sa.Table(
     sa.Column("items", sa.Integer, nullable=False),
     sa.Column("log", sa.Integer, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("strata", sa.Text),
 )  # fmt: skip
 
 item = sa.Table(
@@ -58,6 +59,7 @@ item = sa.Table(
     sa.Column("near", sa.Text, nullable=False),
     sa.Column("state", sa.SmallInteger, nullable=False),
     sa.Column("answer", sa.Text),
+    sa.Column("stratum", sa.SmallInteger),
     sa.UniqueConstraint("review", "key", name="item_key"),
     sa.Index("item_state", "review", "state", "id"),
     sa.Index("item_given", "review", "given", "state", "id"),

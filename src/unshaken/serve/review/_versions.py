@@ -108,6 +108,21 @@ class Versions(Assignments):
                 found |= {row.sample: int(row.given) for row in rows}
         return found
 
+    def drawn(self, review: str) -> dict[str, int]:
+        """The samples of a review whose items were drawn at random, in their order, each with its stratum.
+
+        Args:
+            review: name.
+
+        Raises:
+            ParameterError: there is no such review.
+        """
+        i = t.item.c
+        with self._database.reading() as connection:
+            key, _ = find_review(connection, review)
+            query = sa.select(i.sample, i.stratum).where(i.review == key, i.stratum.is_not(None)).order_by(i.id)
+            return {row.sample: int(row.stratum) for row in connection.execute(query)}
+
     def outcome(self, review: str, version: str | int | None = None) -> Outcome:
         """The labels of a review at a version, as exports take them.
 

@@ -55,7 +55,7 @@ class ReviewStore(Versions):
 
     def create(
         self, name: str, *, classes: Sequence[str], items: Iterable[NewItem], blind: bool = True,
-        readers_per_item: int = 2, data: str = "", labels: str = "given",
+        readers_per_item: int = 2, data: str = "", labels: str = "given", strata: Sequence[int] = (),
     ) -> Review:  # fmt: skip
         """Begin a review.
 
@@ -67,6 +67,8 @@ class ReviewStore(Versions):
             readers_per_item: how many readers must answer each item, 1 to 100.
             data: SPEC of the data.
             labels: name of the version of the labels that is reviewed.
+            strata: where the items are a stratified random sample in a random order, the number of samples in each
+                stratum; else empty.
         """
         checked_name(name, "review")
         in_range("readers_per_item", readers_per_item, 1, MOST_READERS)
@@ -81,10 +83,10 @@ class ReviewStore(Versions):
                 raise ParameterError(f"there is a review {name!r} already: choose another name")
             row = t.review.insert().values(
                 name=name, classes=json.dumps(names), data=data, labels=labels, blind=blind, items=0, log=0,
-                readers_per_item=readers_per_item, created=now(),
+                readers_per_item=readers_per_item, created=now(), strata=json.dumps(list(strata)) if strata else None,
             )  # fmt: skip
             key = int(connection.execute(row.returning(t.review.c.id)).scalar_one())
-            total = insert_items(connection, key, items, len(names))
+            total = insert_items(connection, key, items, len(names), strata)
             connection.execute(t.review.update().where(t.review.c.id == key).values(items=total))
             counts = [
                 {"review": key, "kind": STATE, "key": i, "count": 0 if i else total} for i in range(len(t.STATES))
