@@ -103,7 +103,7 @@ def insert_items(
         Their number.
 
     Raises:
-        ParameterError: there is none, a sample comes twice, a label is no class, or the items are no sample of the strata.
+        ParameterError: there is none, a sample comes twice, a label is no class, or the strata do not fit the items.
     """
     total, left, drawn = 0, iter(items), Counter[int | None]()
     while block := list(islice(left, BLOCK)):
@@ -121,8 +121,8 @@ def insert_items(
     for stratum, number in drawn.items():
         if number > allowed.get(stratum, 0):
             raise ParameterError(
-                f"{number:,} items are of stratum {stratum}, which has {allowed.get(stratum, 0):,} samples: give each item "
-                "of a drawn sample its stratum, and the review the size of each"
+                f"{number:,} items are of stratum {stratum}, which has {allowed.get(stratum, 0):,} samples: give each "
+                "item of a drawn sample its stratum, and the review the size of each"
             )
     return total
 

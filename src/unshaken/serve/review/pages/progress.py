@@ -18,8 +18,8 @@ from unshaken.serve.review.records import Progress
 
 router = APIRouter()
 PARTIAL = (
-    "what is open or unclear among them counts as right at the lower end and as wrong at the upper end. The interval is "
-    "for a number of items fixed in advance: if you look after every item and stop where you like what you see, it "
+    "what is open or unclear among them counts as right at the lower end and as wrong at the upper end. The interval "
+    "is for a number of items fixed in advance: if you look after every item and stop where you like what you see, it "
     "misses more often than it says."
 )
 WORDS = {
@@ -63,8 +63,8 @@ def _whole_set(here: ReviewContext, progress: Progress) -> list[Block]:
     """What the answers so far tell of all labels, read or not."""
     if not here.review.strata:
         text = (
-            "No estimate for the whole set: these items are not kept as a random sample. Those of --items flagged or all "
-            "are read the most suspect first, and are wrong more often than the rest."
+            "No estimate for the whole set: these items are not kept as a random sample. Those of --items flagged or "
+            "all are read the most suspect first, and are wrong more often than the rest."
         )
         return [Prose(text, "note")]
     found = share_wrong(here.store, here.name)
