@@ -19,7 +19,6 @@ from unshaken.labels.engine.review_sample import (
     check_verdicts,
     draw_review,
     read_verdicts,
-    usable_beginning,
 )
 from unshaken.labels.engine.wrong_share import WrongShare, estimate_wrong_share
 from unshaken.measure import Figure, share
@@ -166,8 +165,8 @@ def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path | Mapping[str,
     """The share of wrong labels in the whole set, from people's verdicts on the samples drawn for review.
 
     The drawn samples are in a random order, so that a review may end early: the first ones tell of the whole set, with
-    a wider interval (see `usable_beginning`); the figure's `n` is their number. The lower end takes every sample that
-    is unclear or was passed over for right, the upper end for wrong; the value leaves half of them.
+    a wider interval (see `ReviewSample.share_so_far`); the figure's `n` is their number. The lower end takes every
+    sample that is unclear or was passed over for right, the upper end for wrong; the value leaves half of them.
 
     Args:
         run: the directory of `find_labels`.
@@ -186,17 +185,14 @@ def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path | Mapping[str,
         words = check_verdicts(verdicts, review.ids, "verdicts")
     else:
         words = read_verdicts(verdicts, review.ids)
-    count = usable_beginning(np.array([name in words for name in review.ids]))
-    if not count:
+    sample = ReviewSample(np.arange(len(review.ids)), np.array(review.strata), np.array(review.sizes))
+    figure = sample.share_so_far([words.get(name) for name in review.ids])
+    if figure is None:
         raise DataError(
             f"{len(words)} of {len(review.ids)} drawn samples have verdicts, and most of the first ones have none: "
             f"review them in the order of {RECORD}, from {review.ids[0]!r} on"
         )
-    answers = [words.get(name, "unclear") for name in review.ids[:count]]
-    sample = ReviewSample(np.arange(len(review.ids)), np.array(review.strata), np.array(review.sizes)).first(count)
-    least, most = (sample.share_wrong(np.isin(answers, kinds)) for kinds in (["wrong"], ["wrong", "unclear"]))
-    middle = (least.value + most.value) / 2
-    figure = Figure(middle, least.low, most.high, least.n, least.interval)
+    answers = [words.get(name, "unclear") for name in review.ids[: figure.n]]
     counts = {"verdicts": dict(Counter(answers)), "drawn": len(review.ids)}
     folder.write_json({"wrong": figure.to_json(), **counts}, ESTIMATE)
     return figure

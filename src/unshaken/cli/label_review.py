@@ -45,6 +45,15 @@ def review(
         int | None,
         Option("Number of readers who must answer each item. Default: 2 with --readers, else 1.", "N", (1, 100)),
     ] = None,
+    assign: Annotated[
+        int | None,
+        Option(
+            "Divide the items among --readers, each to N of them, who see theirs first. Again with other readers: what "
+            "those who left have not read goes to them.",
+            "N",
+            (1, 100),
+        ),
+    ] = None,
     host: Host = "127.0.0.1",
     port: Port = 8765,
     browser: Browser = False,
@@ -58,10 +67,16 @@ def review(
     from unshaken.serve.review.part import review_part
 
     names = split_names(readers)
+    if assign is not None and assign > len(names):
+        raise ParameterError(f"--assign {assign} needs as many --readers, and there are {len(names)}: name more")
     with open_store(run, db) as store:
         found = _begun(
             store, run, review_name, items, blind, per_item or (2 if names else 1), given=per_item, download=download
         )
+        if assign is not None:
+            for name in names:
+                store.ensure_reader(name)
+            store.assign(review_name, names, per_item=assign)
 
         def started(address: str) -> str:
             done = store.progress(review_name).done

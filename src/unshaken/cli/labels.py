@@ -287,4 +287,5 @@ def estimate(
         print_line(f"wrong labels: {figure.value:.1%} ({ends}, {figure.interval}); that is {counts}")
         if figure.n < drawn:
             print_line(f"from the first {figure.n:,} of {drawn:,} drawn samples; more verdicts narrow the interval")
+            print_line("the interval is for a number of verdicts fixed in advance, not for stopping where it pleases")
     return 0

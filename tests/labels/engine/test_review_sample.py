@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import ParameterError
-from unshaken.labels.engine.review_sample import STRATA, _even, draw_review, usable_beginning
+from unshaken.labels.engine.review_sample import STRATA, ReviewSample, _even, draw_review, usable_beginning
 from unshaken.measure import clopper_pearson
 from unshaken.measure.statistics.intervals import stratified_share
 
@@ -58,6 +58,34 @@ def test_a_stratum_that_nobody_has_reviewed_may_hold_anything():
 )
 def test_the_usable_beginning_of_a_review(answered, usable):
     assert usable_beginning(np.array([letter == "1" for letter in answered], bool)) == usable
+
+
+def test_the_share_so_far_by_hand():
+    """Four of four are read, one is wrong and one unclear: 1/4 to 2/4; of one read of a thousand 0 to 0.975 is left."""
+    whole = ReviewSample(np.arange(4), np.zeros(4, int), np.array([4]))
+    found = whole.share_so_far(["right", "unclear", "wrong", "right"])
+    assert (found.low, found.value, found.high, found.n) == (0.25, 0.375, 0.5, 4)
+    one = ReviewSample(np.arange(40), np.zeros(40, int), np.array([1000]))
+    assert one.share_so_far([None] * 40) is None
+    first = one.share_so_far(["right", *[None] * 39])
+    assert (first.low, first.value, first.n) == (0, 0, 1)
+    assert first.high == pytest.approx(0.975, abs=1e-3)  # 1 - 0.025 ** (1 / 1) by Clopper and Pearson
+
+
+@pytest.mark.parametrize("hard", ["right", "wrong"])
+def test_the_share_so_far_covers_whatever_the_unclear_and_the_passed_over_are(hard):
+    """Items that people cannot tell are all right ones, or all wrong ones; others are passed over."""
+    rng = np.random.default_rng(5)
+    repeats, covered = 150, 0
+    for seed in range(repeats):
+        wrong, score = labels_wrong(rng, 2000, 0.15, 2)
+        sample = draw_review(score, 90, seed=seed)
+        words = ["wrong" if bad else "right" for bad in wrong[sample.indices]]
+        words = ["unclear" if word == hard and rng.random() < 0.3 else word for word in words]
+        words = [None if i >= 40 or (word == hard and rng.random() < 0.2) else word for i, word in enumerate(words)]
+        figure = sample.share_so_far(words)
+        covered += figure.low <= wrong.mean() <= figure.high
+    assert covered >= 0.95 * repeats - 2 * (repeats * 0.05 * 0.95) ** 0.5
 
 
 def test_suspicion_narrows_the_interval():

@@ -16,7 +16,7 @@ from unshaken.cli import main
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.data import load_data
 from unshaken.labels import Evidence
-from unshaken.serve.review.exchange import Format, export_review, import_verdicts, verdict_words
+from unshaken.serve.review.exchange import Format, export_review, import_verdicts, share_wrong, verdict_words
 from unshaken.serve.review.from_run import Choice, create_from_run
 from unshaken.serve.review.part import open_data
 from unshaken.serve.review.records import NewItem
@@ -146,6 +146,18 @@ def test_a_review_that_has_begun_gives_a_wide_estimate(run, store, truth, tmp_pa
     assert figure.n == 5
     wrong = sum(truth[id] != label for id, label in zip(load_data(SPEC).ids, load_data(SPEC).labels, strict=True))
     assert figure.low <= wrong / 1000 <= figure.high
+    assert share_wrong(store, "review") == figure
+
+
+def test_only_a_drawn_sample_tells_of_the_whole_set(run, store, truth, tmp_path):
+    for choice in Choice:
+        create_from_run(store, run, choice.value, choice=choice, readers_per_item=1)
+    path = verdicts_file(tmp_path / "v.csv", run, truth, ["ann"])
+    assert import_verdicts(store, "all", Format.CSV, path) == (12, 12)
+    assert share_wrong(store, "all") is None
+    assert share_wrong(store, "sample") is None  # nothing is answered
+    assert sum(store.review("sample").strata) == 1000
+    assert store.review("flagged").strata == store.review("all").strata == ()
 
 
 @pytest.mark.parametrize(

@@ -210,3 +210,14 @@ def test_hostile_names_come_back_as_they_are(store):
     note = Verdict(kind="unclear", note="\n".join(HOSTILE)[:2000])
     store.record("hostile", 1, "ann", note, token=HOSTILE[0])
     assert store.history("hostile", 1)[0].verdict == note
+
+
+@pytest.mark.parametrize(
+    ("stratum", "strata", "words"),
+    [(None, (9,), "12 items are of stratum None"), (0, (9,), "which has 9 samples"), (0, (), "stratum 0, which has 0")],
+)
+def test_items_that_are_no_sample_of_the_strata_are_refused(store, stratum, strata, words):
+    drawn = [one.model_copy(update={"stratum": stratum}) for one in items(12)]
+    with pytest.raises(ParameterError, match=words):
+        store.create("s", classes=CLASSES, items=drawn, strata=strata)
+    assert [one.name for one in store.reviews()] == ["r"]

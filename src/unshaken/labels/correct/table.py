@@ -9,7 +9,19 @@ from pathlib import Path
 from unshaken.core.errors import DataError
 from unshaken.labels.correct.outcome import ForeignVerdict, Outcome, final_label, parse_answer
 
-COLUMNS = ("id", "given", "given_name", "state", "answer", "label", "label_name", "suggested", "score", "readers")
+COLUMNS = (
+    "id",
+    "given",
+    "given_name",
+    "state",
+    "answer",
+    "label",
+    "label_name",
+    "suggested",
+    "score",
+    "readers",
+    "settled_by",
+)
 _FORMULA = ("=", "+", "-", "@", "'", "\t", "\r")
 
 
@@ -17,7 +29,8 @@ def to_csv(outcome: Outcome) -> str:
     """Write an outcome as CSV text.
 
     `answer` is that of the item (label numbers, `not-in-classes`, `unclear`, or empty), `label` the one to train with,
-    `readers` each reader's answer. A text that a spreadsheet would take for a formula has an apostrophe before it.
+    `readers` each reader's answer, `settled_by` who decided between readers who differed. A text
+    that a spreadsheet would take for a formula has an apostrophe before it.
 
     Args:
         outcome: of a review.
@@ -34,6 +47,7 @@ def to_csv(outcome: Outcome) -> str:
                 "" if label is None else guarded(outcome.classes[label]),
                 "" if one.suggested is None else one.suggested, "" if one.score is None else repr(one.score),
                 guarded("; ".join(f"{reader}: {answer}" for reader, answer in one.answers.items())),
+                guarded(one.settler or ""),
             ]
         )  # fmt: skip
     return file.getvalue()

@@ -58,6 +58,27 @@ class ReviewSample:
         """
         return ReviewSample(self.indices[:count], self.strata[:count], self.sizes)
 
+    def share_so_far(self, words: Sequence[str | None]) -> Figure | None:
+        """The share of wrong labels in the whole set, from the verdicts that are there.
+
+        They are those of a beginning of the sample, see `usable_beginning`; the figure's `n` is its length. The lower
+        end takes every sample of it that is unclear or has no verdict for right, the upper end for wrong; the value
+        leaves half of them. The interval is for a number of verdicts that was fixed in advance.
+
+        Args:
+            words: `right`, `wrong` or `unclear` on each of `indices`, None where there is no verdict yet, `[n]`.
+
+        Returns:
+            None where no beginning has more verdicts than gaps.
+        """
+        count = usable_beginning(np.array([word is not None for word in words], bool))
+        if not count:
+            return None
+        wrong = np.array([word == "wrong" for word in words[:count]])
+        unclear = np.array([word in (None, "unclear") for word in words[:count]])
+        least, most = (self.first(count).share_wrong(flags) for flags in (wrong, wrong | unclear))
+        return Figure((least.value + most.value) / 2, least.low, most.high, least.n, least.interval)
+
 
 def usable_beginning(answered: Flags) -> int:
     """The number of samples, from the first one, from whose verdicts the share of wrong labels may be estimated.

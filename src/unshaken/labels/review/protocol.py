@@ -130,6 +130,7 @@ class ReviewedLabel:
         independent: each reader's first answer, by which agreement is measured.
         suggested: the model's class, or None.
         score: how likely the label is right by the model; the lower the more suspect; or None.
+        settler: name of the reader whose verdict decided between readers who differed, or None.
     """
 
     sample: str
@@ -140,6 +141,7 @@ class ReviewedLabel:
     independent: Mapping[str, Answer] = field(default_factory=dict)
     suggested: int | None = None
     score: float | None = None
+    settler: str | None = None
 
     @property
     def corrected(self) -> int | None:
@@ -178,7 +180,8 @@ def reviewed_label(
     pairs = ((reader, _answer(row, given)) for reader, row in status.standing.items())
     answers = {reader: answer for reader, answer in pairs if answer is not None}
     independent = independent_answers(history, given)
-    return ReviewedLabel(sample, given, status.state, status.answer, answers, independent, suggested, score)
+    settler = None if status.settlement is None else status.settlement.reader
+    return ReviewedLabel(sample, given, status.state, status.answer, answers, independent, suggested, score, settler)
 
 
 def _answered(row: RecordedVerdict) -> bool:

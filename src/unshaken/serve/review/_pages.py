@@ -71,18 +71,25 @@ def page_of(
 def next_id(connection: sa.Connection, key: int, reader: int, after: int) -> int | None:
     """Number of the next item that lacks verdicts and that the reader has not handled, from the start after the end.
 
+    First come items assigned to the reader, then the others.
+
     Args:
         connection: to read with.
         key: number of the review.
         reader: number.
         after: where to begin.
     """
-    i = t.item.c
-    for where in (i.id > after, i.id <= after):
-        parts = [[i.review == key, i.state == t.STATES.index(s), where, ~_handled(key, reader)] for s in _UNDONE]
-        found = connection.execute(_merged(parts, [i.id], 1)).first()
-        if found is not None:
-            return int(found.id)
+    i, a = t.item.c, t.assignment.c
+    mine = sa.exists().where(a.review == key, a.reader == reader, a.item == i.id)
+    has_own = connection.execute(sa.select(a.item).where(a.review == key, a.reader == reader).limit(1)).first()
+    turns: list[list[Any]] = [[]] if has_own is None else [[mine], []]
+    for turn in turns:
+        for where in (i.id > after, i.id <= after):
+            ready = [where, ~_handled(key, reader), *turn]
+            parts = [[i.review == key, i.state == t.STATES.index(s), *ready] for s in _UNDONE]
+            found = connection.execute(_merged(parts, [i.id], 1)).first()
+            if found is not None:
+                return int(found.id)
     return None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -48,10 +49,15 @@ def as_review(row: Any) -> Review:
     classes = parse_json(row.classes, where, RunError)
     if not isinstance(classes, list) or len(classes) < 2 or not all(isinstance(name, str) for name in classes):
         raise RunError(f"{where} are damaged: needed are two names or more, not {shorten(row.classes)}")
+    strata = [] if row.strata is None else parse_json(row.strata, f"the strata of the review {row.name!r}", RunError)
+    if not isinstance(strata, list) or not all(type(size) is int for size in strata):
+        raise RunError(
+            f"the strata of the review {row.name!r} are damaged: needed are sizes, not {shorten(row.strata)}"
+        )
     return Review(
         name=row.name, classes=tuple(classes), items=row.items, blind=row.blind,
         readers_per_item=row.readers_per_item, data=row.data, labels=row.labels, log=row.log,
-        created=as_time(row.created),
+        created=as_time(row.created), strata=tuple(strata),
     )  # fmt: skip
 
 
@@ -88,26 +94,36 @@ def find_item(connection: sa.Connection, key: int, sample: str) -> int:
     return int(found)
 
 
-def insert_items(connection: sa.Connection, key: int, items: Iterable[NewItem], classes: int) -> int:
+def insert_items(
+    connection: sa.Connection, key: int, items: Iterable[NewItem], classes: int, strata: Sequence[int]
+) -> int:
     """Write the items of a review to the database.
 
     Returns:
         Their number.
 
     Raises:
-        ParameterError: there is none, a sample comes twice, or a label is no class.
+        ParameterError: there is none, a sample comes twice, a label is no class, or the strata do not fit the items.
     """
-    total, left = 0, iter(items)
+    total, left, drawn = 0, iter(items), Counter[int | None]()
     while block := list(islice(left, BLOCK)):
         rows = [_columns(key, total + place, item, classes) for place, item in enumerate(block, 1)]
         if len({row["key"] for row in rows}) < len(rows) or _known(connection, key, rows):
             raise ParameterError("a sample comes twice in the items of the review: give each once")
         connection.execute(t.item.insert(), rows)
         total += len(rows)
+        drawn.update(row["stratum"] for row in rows)
         if total > LARGEST_COUNT:
             raise ParameterError(f"a review takes {LARGEST_COUNT:,} items: make several")
     if not total:
         raise ParameterError("a review needs items, and there are none")
+    allowed: dict[int | None, int] = dict(enumerate(strata)) or {None: total}
+    for stratum, number in drawn.items():
+        if number > allowed.get(stratum, 0):
+            raise ParameterError(
+                f"{number:,} items are of stratum {stratum}, which has {allowed.get(stratum, 0):,} samples: give each "
+                "item of a drawn sample its stratum, and the review the size of each"
+            )
     return total
 
 
@@ -121,6 +137,7 @@ def _columns(key: int, number: int, item: NewItem, classes: int) -> dict[str, An
         "review": key, "id": number, "key": sample_key(item.sample), "sample": item.sample, "given": item.given,
         "suggested": item.suggested, "score": item.score,
         "near": json.dumps([item.near_given, item.near_suggested, item.near_by]), "state": 0, "answer": None,
+        "stratum": item.stratum,
     }  # fmt: skip
 
 

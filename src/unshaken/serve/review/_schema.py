@@ -44,6 +44,7 @@ review = sa.Table(
     sa.Column("items", sa.Integer, nullable=False),
     sa.Column("log", sa.Integer, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("strata", sa.Text),
 )  # fmt: skip
 
 item = sa.Table(
@@ -58,6 +59,7 @@ item = sa.Table(
     sa.Column("near", sa.Text, nullable=False),
     sa.Column("state", sa.SmallInteger, nullable=False),
     sa.Column("answer", sa.Text),
+    sa.Column("stratum", sa.SmallInteger),
     sa.UniqueConstraint("review", "key", name="item_key"),
     sa.Index("item_state", "review", "state", "id"),
     sa.Index("item_given", "review", "given", "state", "id"),
@@ -94,6 +96,14 @@ reading = sa.Table(
     sa.Column("revealed", sa.Boolean, nullable=False),
     sa.Column("handled", sa.Boolean, nullable=False),
     sa.Index("reading_item", "review", "item"),
+)  # fmt: skip
+
+assignment = sa.Table(
+    "assignment", metadata,
+    sa.Column("review", sa.Integer, sa.ForeignKey("review.id"), primary_key=True),
+    sa.Column("reader", sa.Integer, sa.ForeignKey("reader.id"), primary_key=True),
+    sa.Column("item", sa.Integer, primary_key=True),
+    sa.Index("assignment_item", "review", "item"),
 )  # fmt: skip
 
 tally = sa.Table(

@@ -13,8 +13,8 @@ from unshaken.labels.correct.outcome import Outcome
 from unshaken.labels.review.protocol import ReviewedLabel, reviewed_label
 from unshaken.serve.forms import checked_name
 from unshaken.serve.review import _schema as t
+from unshaken.serve.review._assignment import Assignments
 from unshaken.serve.review._log import as_time, now, row_of
-from unshaken.serve.review._readers import Readers
 from unshaken.serve.review._rows import find_review, sample_key
 from unshaken.serve.review.records import Version
 
@@ -24,7 +24,7 @@ START = "given"
 """Name of the version before the first verdict."""
 
 
-class Versions(Readers):
+class Versions(Assignments):
     """The part of a store that knows versions of labels."""
 
     def name_version(self, review: str, name: str) -> Version:
@@ -107,6 +107,21 @@ class Versions(Readers):
                 rows = connection.execute(query.where(t.item.c.review == key, t.item.c.key.in_(keys)))
                 found |= {row.sample: int(row.given) for row in rows}
         return found
+
+    def drawn(self, review: str) -> dict[str, int]:
+        """The samples of a review whose items were drawn at random, in their order, each with its stratum.
+
+        Args:
+            review: name.
+
+        Raises:
+            ParameterError: there is no such review.
+        """
+        i = t.item.c
+        with self._database.reading() as connection:
+            key, _ = find_review(connection, review)
+            query = sa.select(i.sample, i.stratum).where(i.review == key, i.stratum.is_not(None)).order_by(i.id)
+            return {row.sample: int(row.stratum) for row in connection.execute(query)}
 
     def outcome(self, review: str, version: str | int | None = None) -> Outcome:
         """The labels of a review at a version, as exports take them.

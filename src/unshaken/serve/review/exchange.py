@@ -22,8 +22,10 @@ from unshaken.labels.correct.label_studio import from_label_studio, to_label_stu
 from unshaken.labels.correct.outcome import ForeignVerdict, Outcome, verdict_for
 from unshaken.labels.correct.overlay import ExportCounts, to_overlay, write_corrected
 from unshaken.labels.correct.table import from_csv, to_csv
+from unshaken.labels.engine.review_sample import ReviewSample
 from unshaken.labels.review.protocol import ItemState
 from unshaken.labels.review.verdict import Answer, AnswerKind, Verdict
+from unshaken.measure import Figure
 from unshaken.serve.images import open_recorded
 from unshaken.serve.review.store import ReviewStore
 from unshaken.store.output import kind_of, replacing
@@ -198,6 +200,25 @@ def verdict_words(outcome: Outcome, samples: Sequence[str]) -> dict[str, str]:
     known = (one for one in outcome.labels if one.state not in (ItemState.OPEN, ItemState.WAITING))
     found = {one.sample: words[one.is_wrong] for one in known}
     return {sample: found[sample] for sample in samples if sample in found}
+
+
+def share_wrong(store: ReviewStore, review: str) -> Figure | None:
+    """The share of wrong labels in the whole set, by the answers so far in a review of a random sample.
+
+    Args:
+        store: of the review.
+        review: name.
+
+    Returns:
+        As `ReviewSample.share_so_far`; None also where the items are no random sample (`Review.strata` is empty).
+
+    Raises:
+        ParameterError: there is no such review.
+    """
+    drawn, sizes = store.drawn(review), store.review(review).strata
+    words = verdict_words(store.outcome(review), list(drawn))
+    sample = ReviewSample(np.arange(len(drawn)), np.array(list(drawn.values()), np.int64), np.array(sizes, np.int64))
+    return sample.share_so_far([words.get(name) for name in drawn])
 
 
 Votes = Mapping[str, int]

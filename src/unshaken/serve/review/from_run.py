@@ -80,9 +80,12 @@ def create_from_run(
     dataset = open_recorded(record.settings.data, f"{run}/{RECORD}", download=download)
     columns_of = (table[c].to_numpy() for c in ("given", "suggested", "score"))
     items = _items(dataset, ids, rows, read_features(run, len(ids)), *columns_of)
+    drawn = record.review if choice is Choice.SAMPLE else None
+    if drawn is not None:
+        items = (one.model_copy(update={"stratum": h}) for one, h in zip(items, drawn.strata, strict=True))
     return store.create(
         name, classes=record.classes, items=items, blind=blind, readers_per_item=readers_per_item,
-        data=record.settings.data,
+        data=record.settings.data, strata=() if drawn is None else drawn.sizes,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ class NewItem(BaseModel):
         near_given: ids of reference pictures of the given class, the most similar first.
         near_suggested: of the suggested class.
         near_by: what these are like the sample in: `features` of a network, `pixels`, or empty where it is not known.
+        stratum: from which it was drawn, in a review of a random sample; else None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -38,6 +39,7 @@ class NewItem(BaseModel):
     near_given: tuple[str, ...] = Field(default=(), max_length=MOST_NEIGHBOURS)
     near_suggested: tuple[str, ...] = Field(default=(), max_length=MOST_NEIGHBOURS)
     near_by: Literal["", "features", "pixels"] = ""
+    stratum: NonNegativeInt | None = None
 
     @field_validator("sample")
     @classmethod
@@ -89,6 +91,8 @@ class Review:
         labels: name of the version of the labels that is reviewed.
         log: number of rows in the log.
         created: when, UTC.
+        strata: number of samples in each stratum of which the items are a random sample, in its random order; empty
+            where they are not.
     """
 
     name: str
@@ -100,6 +104,7 @@ class Review:
     labels: str
     log: int
     created: datetime
+    strata: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +174,13 @@ class Progress:
         total: items.
         states: state to number of items.
         readers: reader to number of items answered.
+        left: reader to number of assigned items that wait for this reader; empty where none are assigned.
     """
 
     total: int
     states: Mapping[ItemState, int]
     readers: Mapping[str, int]
+    left: Mapping[str, int]
 
     @property
     def done(self) -> int:

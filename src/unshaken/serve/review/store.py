@@ -14,6 +14,7 @@ from unshaken.core.numbers import MAX_CLASSES, in_range
 from unshaken.labels.review.verdict import Action, RecordedVerdict, Verdict, VerdictKind, storable
 from unshaken.serve.forms import checked_name
 from unshaken.serve.review import _schema as t
+from unshaken.serve.review._assignment import left_of
 from unshaken.serve.review._log import READER, STATE, Act, append, now, rows_of
 from unshaken.serve.review._pages import MOST_ITEMS, disputes_of, next_id, page_of, view_of
 from unshaken.serve.review._readers import new_token
@@ -54,7 +55,7 @@ class ReviewStore(Versions):
 
     def create(
         self, name: str, *, classes: Sequence[str], items: Iterable[NewItem], blind: bool = True,
-        readers_per_item: int = 2, data: str = "", labels: str = "given",
+        readers_per_item: int = 2, data: str = "", labels: str = "given", strata: Sequence[int] = (),
     ) -> Review:  # fmt: skip
         """Begin a review.
 
@@ -66,6 +67,8 @@ class ReviewStore(Versions):
             readers_per_item: how many readers must answer each item, 1 to 100.
             data: SPEC of the data.
             labels: name of the version of the labels that is reviewed.
+            strata: where the items are a stratified random sample in a random order, the number of samples in each
+                stratum; else empty.
         """
         checked_name(name, "review")
         in_range("readers_per_item", readers_per_item, 1, MOST_READERS)
@@ -80,10 +83,10 @@ class ReviewStore(Versions):
                 raise ParameterError(f"there is a review {name!r} already: choose another name")
             row = t.review.insert().values(
                 name=name, classes=json.dumps(names), data=data, labels=labels, blind=blind, items=0, log=0,
-                readers_per_item=readers_per_item, created=now(),
+                readers_per_item=readers_per_item, created=now(), strata=json.dumps(list(strata)) if strata else None,
             )  # fmt: skip
             key = int(connection.execute(row.returning(t.review.c.id)).scalar_one())
-            total = insert_items(connection, key, items, len(names))
+            total = insert_items(connection, key, items, len(names), strata)
             connection.execute(t.review.update().where(t.review.c.id == key).values(items=total))
             counts = [
                 {"review": key, "kind": STATE, "key": i, "count": 0 if i else total} for i in range(len(t.STATES))
@@ -130,6 +133,8 @@ class ReviewStore(Versions):
 
     def next_item(self, review: str, reader: str, after: int | None = None) -> ItemView | None:
         """The next item that lacks verdicts and that the reader has neither answered nor skipped; None at the end.
+
+        Where items are assigned (`assign`) the reader's own come first, then the others.
 
         Args:
             review: name.
@@ -201,15 +206,16 @@ class ReviewStore(Versions):
         return self._append(review, reader, Action.WITHDRAW, token or new_token(), None, None)
 
     def progress(self, review: str) -> Progress:
-        """How many items are in which state, and how many each reader has answered."""
+        """How many items are in which state, how many each reader has answered, and how many assigned ones are left."""
         with self._database.reading() as connection:
             key, found = find_review(connection, review)
             c = t.tally.c
             rows = connection.execute(sa.select(c.kind, c.key, c["count"]).where(c.review == key)).all()
             names = {row.id: row.name for row in connection.execute(sa.select(t.reader.c.id, t.reader.c.name))}
+            left = {names[number]: n for number, n in left_of(connection, key).items()}
         states = {t.STATES[key]: number for kind, key, number in rows if kind == STATE}
         readers = {names[key]: number for kind, key, number in rows if kind == READER}
-        return Progress(found.items, states, dict(sorted(readers.items())))
+        return Progress(found.items, states, dict(sorted(readers.items())), dict(sorted(left.items())))
 
     def disagreements(self, review: str, after: int = 0, limit: int = 50) -> list[Dispute]:
         """The queue to settle: items on which readers disagree, with their verdicts.

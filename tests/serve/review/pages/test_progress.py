@@ -6,8 +6,10 @@ import tempfile
 
 import pytest
 
+from tests.serve.conftest import CLASSES, new_items
+from unshaken.labels.correct.table import to_csv
 from unshaken.labels.review.verdict import Verdict
-from unshaken.serve.review.exchange import Format, export_review
+from unshaken.serve.review.exchange import Format, export_review, share_wrong
 
 
 @pytest.fixture
@@ -94,3 +96,42 @@ def test_a_wrong_download_is_refused(ann, path):
 def test_the_list_shows_what_is_done(ann, answered):
     page = ann.get("/")
     assert "4 of 14 items done; 6 answered by you." in page
+
+
+def test_the_readers_table_shows_what_is_left_of_assigned_items(ann, answered):
+    assert "assigned to the reader" not in ann.get("/reviews/night/progress")
+    answered.assign("night", ["ann", "bob"])
+    left = answered.progress("night").left
+    page = ann.get("/reviews/night/progress")
+    assert "assigned to the reader" in page
+    assert sum(left.values()) == 8  # of 14 items, 6 of which both have answered
+
+
+def test_the_csv_file_names_who_settled(reviews):
+    for reader, kind in (("ann", "confirm"), ("bob", "unclear")):
+        reviews.record("night", 1, reader, Verdict(kind=kind), token=reader)
+    assert [one.settler for one in reviews.labels_at("night")] == [None]
+    reviews.settle("night", 1, "bob", Verdict(kind="confirm"), token="s")
+    assert to_csv(reviews.outcome("night")).splitlines()[1].endswith(",bob")
+
+
+def test_the_page_estimates_the_whole_set_while_a_drawn_sample_is_read(ann, reviews, data):
+    """Of 12 labels in two strata of 4 and 8, 4 and 1 are drawn; one of the four is wrong."""
+    drawn = [one.model_copy(update={"stratum": int(i == 4)}) for i, one in enumerate(new_items(data, 5))]
+    reviews.create("drawn", classes=CLASSES, items=drawn, readers_per_item=1, strata=(4, 8))
+    assert "follows when more of the first items are done" in ann.get("/reviews/drawn/progress")
+    for item in range(1, 6):
+        verdict = Verdict(kind="not-in-classes" if item == 1 else "confirm")
+        reviews.record("drawn", item, "ann", verdict, token=str(item))
+    page = ann.get("/reviews/drawn/progress")
+    assert "From the first 5 of 5 drawn items" in page
+    assert "fixed in advance" in page
+    found = share_wrong(reviews, "drawn")
+    assert (found.value, found.low) == pytest.approx((1 / 12, 1 / 12))  # the stratum of four is known
+    assert found.high == pytest.approx((1 + 8 * 0.975) / 12, abs=1e-3)
+
+
+def test_the_page_of_items_by_suspicion_says_why_there_is_no_estimate(ann, answered):
+    page = ann.get("/reviews/night/progress")
+    assert "No estimate for the whole set" in page
+    assert "wrong more often than the rest" in page

@@ -7,15 +7,21 @@ from fastapi.responses import Response
 
 from unshaken.labels.review.protocol import ItemState, agreement_of
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Column, Heading, Headline, Table, Text, Tile, Tiles
+from unshaken.report.blocks import Block, Column, Heading, Headline, Prose, Table, Text, Tile, Tiles
 from unshaken.report.pages.label_versions import agreement_blocks
 from unshaken.serve.access import Reader
 from unshaken.serve.pages import answer, answer_blocks
+from unshaken.serve.review.exchange import share_wrong
 from unshaken.serve.review.pages.context import Here, InReview, ReviewContext
 from unshaken.serve.review.pages.items import Did, message_of
 from unshaken.serve.review.records import Progress
 
 router = APIRouter()
+PARTIAL = (
+    "what is open or unclear among them counts as right at the lower end and as wrong at the upper end. The interval "
+    "is for a number of items fixed in advance: if you look after every item and stop where you like what you see, it "
+    "misses more often than it says."
+)
 WORDS = {
     ItemState.OPEN: "open: no reader has answered",
     ItemState.WAITING: "waiting for another reader",
@@ -30,17 +36,13 @@ def show_progress(here: InReview, last: int = 0, did: Did = "") -> Response:
     """How many items are in which state, what each reader has done, and how far readers agree."""
     progress = here.store.progress(here.name)
     blocks: list[Block] = [Headline("Progress", tuple(_lead(here, progress))), _tiles(here, progress)]
+    blocks += _whole_set(here, progress)
     counts = ((state, progress.states.get(state, 0)) for state in ItemState)
     states = tuple(cells.line(WORDS[state], f"{n:,}", wording.percent(n / progress.total)) for state, n in counts)
     heads = (Column("state", number=False), Column("items"), Column("share"))
     blocks += [Heading("Items by state"), Table("Every item is in one state.", heads, states, "narrow")]
-    if progress.readers:
-        readers = tuple(
-            cells.line(name, f"{n:,}", wording.percent(n / progress.total)) for name, n in progress.readers.items()
-        )
-        heads = (Column("reader", number=False), Column("answered"), Column("share"))
-        table = Table("Items on which a reader's verdict counts.", heads, readers, "narrow")
-        blocks += [Heading("Readers"), table]
+    if progress.readers or progress.left:
+        blocks += [Heading("Readers"), _readers(progress)]
     message = message_of(last, did)
     return answer_blocks(**here.layout("Progress", "progress"), blocks=blocks, message=message)
 
@@ -55,6 +57,41 @@ def _lead(here: ReviewContext, progress: Progress) -> list[Text]:
     if disputed := progress.states.get(ItemState.DISPUTED, 0):
         lines.append(f"Readers disagree on {disputed:,}, which wait in the queue to settle.")
     return lines
+
+
+def _whole_set(here: ReviewContext, progress: Progress) -> list[Block]:
+    """What the answers so far tell of all labels, read or not."""
+    if not here.review.strata:
+        text = (
+            "No estimate for the whole set: these items are not kept as a random sample. Those of --items flagged or "
+            "all are read the most suspect first, and are wrong more often than the rest."
+        )
+        return [Prose(text, "note")]
+    found = share_wrong(here.store, here.name)
+    if found is None:
+        return [Prose("An estimate for the whole set follows when more of the first items are done than open.", "note")]
+    value = f"{wording.percent(found.low)} to {wording.percent(found.high)}, {found.interval}"
+    total = sum(here.review.strata)
+    tiles = (
+        Tile("Wrong labels", wording.percent(found.value), value),
+        Tile("About", f"{round(found.value * total):,}", f"of {total:,} labels"),
+    )
+    text = f"From the first {found.n:,} of {progress.total:,} drawn items; {PARTIAL}"
+    return [Heading("Wrong labels in the whole set"), Tiles(tiles), Prose(text)]
+
+
+def _readers(progress: Progress) -> Table:
+    heads = [Column("reader", number=False), Column("answered"), Column("share")]
+    title = "Items on which a reader's verdict counts."
+    if progress.left:
+        heads.append(Column("left"))
+        title += " Left: items assigned to the reader that still wait for this reader."
+    lines = []
+    for name in sorted(progress.readers.keys() | progress.left.keys()):
+        n = progress.readers.get(name, 0)
+        left = [f"{progress.left[name]:,}" if name in progress.left else "–"] if progress.left else []
+        lines.append(cells.line(name, f"{n:,}", wording.percent(n / progress.total), *left))
+    return Table(title, tuple(heads), tuple(lines), "narrow")
 
 
 def _tiles(here: ReviewContext, progress: Progress) -> Tiles:
