@@ -90,6 +90,7 @@ EXAMPLES: dict[str, str] = {
 FIRST: dict[str, tuple[str, ...]] = {
     "audit": ("model", "data", "plan", "limit", "out", "gate"),
     "attack": ("model", "data", "method", "norm", "eps", "limit"),
+    "transfer": ("data", "method", "norm", "eps", "limit", "out"),
     "inspect": ("data", "check", "against", "model", "out", "gate"),
     "drift": ("reference", "data", "model", "limit", "out", "gate"),
     "certify": ("model", "data", "method", "radius", "limit", "out"),

@@ -411,11 +411,11 @@ def transfer(
 
 
 def _split_names(models: list[str]) -> dict[str, str] | list[str]:
-    """NAME=SPEC of each model; names of those without one are made of their SPECs, by the function that takes them."""
+    """NAME=SPEC of each model; where none has a name, SPECs, which are named after themselves."""
     from unshaken.core.errors import ParameterError
 
     pairs = [re.fullmatch(r"(?:([^:=?]+)=)?(.*)", text, re.DOTALL) for text in models]
-    named = [(pair[1], pair[2]) for pair in pairs if pair]
+    named = [(pair[1], check_model(pair[2])) for pair in pairs if pair]
     if not any(name for name, _ in named):
         return models
     if missing := next((spec for name, spec in named if not name), None):

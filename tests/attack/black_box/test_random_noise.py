@@ -27,10 +27,11 @@ def test_the_change_has_the_norm_of_the_budget(norm, order):
 
 
 def test_more_draws_break_more_and_one_draw_is_the_first_of_many():
-    torch.manual_seed(0)
     net = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).requires_grad_(False))
-    images = torch.rand(200, 1, 4, 4)
-    labels = net(images).argmax(1)
+    net.net[1].weight.copy_(torch.ones(2, 16) * torch.tensor([[1.0], [-1.0]]))
+    net.net[1].bias.copy_(torch.tensor([-8.0, 8.0]))  # class 0 where the sum of the pixels is above 8
+    images = torch.full((200, 1, 4, 4), 0.52)
+    labels = torch.zeros(200, dtype=torch.long)  # noise has to lower the sum by 0.32, of which 0.2 a value is drawn
     one, many = (RandomNoise(draws=k).perturb(net, images, labels, eps=0.2).fooled for k in (1, 8))
     assert (one <= many).all()
     assert one.sum() < many.sum() < 200

@@ -34,6 +34,8 @@ from unshaken.report.transfer import TransferTable
 from unshaken.store.run_dir import RunDir
 
 PAGE = "index"
+NOISE = "(random noise)"
+"""The row of a table of transfer that no model can have the name of."""
 TABLE = "matrix.csv"
 FOOTER = (
     "Made by unshaken from the rows of the runs in this folder; ",
@@ -242,7 +244,7 @@ def transfer_blocks(table: TransferTable, place: str = "") -> list[Block]:
     for source in sources:
         rows.append((source, *(_misled(source, t, table.misled.get((source, t))) for t in targets)))
     if table.noise:
-        rows.append((Span("noise", "soft"), *(_misled("noise", t, table.noise.get(t)) for t in targets)))
+        rows.append((Span(NOISE, "soft"), *(_misled(NOISE, t, table.noise.get(t)) for t in targets)))
     caption = (
         f"Misled by the examples of a row's model, in per cent ({search}): of the images that it and the column's "
         "model both have right when unchanged. On the diagonal the attack knows the model. Noise has the same norm."
@@ -253,7 +255,7 @@ def transfer_blocks(table: TransferTable, place: str = "") -> list[Block]:
             lines.append((source, target, cells.share(figure.to_json()), str(figure.n)))
     for target, figure in table.noise.items():
         if figure is not None:
-            lines.append(("noise", target, cells.share(figure.to_json()), str(figure.n)))
+            lines.append((NOISE, target, cells.share(figure.to_json()), str(figure.n)))
     heads = cells.columns("made on", Column("tried on", number=False), "misled", "images")
     note = "with 95 % intervals (Clopper–Pearson)"
     return [
