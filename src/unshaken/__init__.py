@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from unshaken.api.labels import find_labels
     from unshaken.api.matrix import matrix
     from unshaken.api.results import compare, merge
+    from unshaken.api.transfer import transfer
     from unshaken.core.errors import UnshakenError
     from unshaken.core.registry import list_methods
     from unshaken.core.version import __version__
@@ -59,6 +60,7 @@ __all__ = [
     "load_model",
     "matrix",
     "merge",
+    "transfer",
 ]
 
 _HOMES = {
@@ -84,6 +86,7 @@ _HOMES = {
     "load_model": "unshaken.models",
     "matrix": "unshaken.api",
     "merge": "unshaken.api",
+    "transfer": "unshaken.api",
 }
 
 

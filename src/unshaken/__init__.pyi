@@ -15,6 +15,7 @@ from unshaken.api.labels import find_labels as find_labels
 from unshaken.api.matrix import matrix as matrix
 from unshaken.api.results import compare as compare
 from unshaken.api.results import merge as merge
+from unshaken.api.transfer import transfer as transfer
 from unshaken.core.errors import UnshakenError as UnshakenError
 from unshaken.core.registry import list_methods as list_methods
 from unshaken.data.load import load_data as load_data
@@ -72,6 +73,7 @@ class _Attack:
     from unshaken.attack import Patch as Patch
     from unshaken.attack import PatchFool as PatchFool
     from unshaken.attack import PixelPGD as PixelPGD
+    from unshaken.attack import RandomNoise as RandomNoise
     from unshaken.attack import RandomViews as RandomViews
     from unshaken.attack import SPSA as SPSA
     from unshaken.attack import SigmaZero as SigmaZero

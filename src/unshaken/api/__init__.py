@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from unshaken.api.natural import NaturalDirections, find_natural_directions
     from unshaken.api.results import CompareResult, compare, merge
     from unshaken.api.slices import slices
+    from unshaken.api.transfer import transfer
     from unshaken.api.verify import verify_submission
     from unshaken.core.options import Options
 
@@ -90,6 +91,7 @@ __all__ = [
     "set_thresholds",
     "slices",
     "submit_run",
+    "transfer",
     "verify_submission",
     "write_corrupted",
 ]
@@ -148,6 +150,7 @@ _HOMES = {
     "set_thresholds": "unshaken.api.detect",
     "slices": "unshaken.api.slices",
     "submit_run": "unshaken.api.board",
+    "transfer": "unshaken.api.transfer",
     "verify_submission": "unshaken.api.verify",
     "write_corrupted": "unshaken.api.corrupt",
 }

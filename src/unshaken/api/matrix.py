@@ -262,7 +262,7 @@ def _define(models: Any, data: Any, plans: Any, given: Options) -> tuple[_Defini
             raise ParameterError(f"{name} {shorten(given.get(name))} is not for a matrix: {reason}")
     if given.get("out") is None:
         raise ParameterError("a matrix needs an out: the folder of its runs")
-    own_models, own_data, own_plans = _named(models, "model"), _named(data, "data set"), _named(plans, "plan")
+    own_models, own_data, own_plans = name_all(models, "model"), name_all(data, "data set"), name_all(plans, "plan")
     for spec in own_models.values():
         if isinstance(spec, str):
             parsed = parse_model_spec(spec)
@@ -294,8 +294,16 @@ def _define(models: Any, data: Any, plans: Any, given: Options) -> tuple[_Defini
     return _Definition(out, own_models, own_data, own_plans, options, part, engine, record, cells), datasets
 
 
-def _named(values: Any, what: str) -> dict[str, Any]:
-    """Name to SPEC, plan or object; SPECs and plans of a list are named after themselves."""
+def name_all(values: Any, what: str) -> dict[str, Any]:
+    """Name to SPEC, plan or object; SPECs and plans of a list are named after themselves.
+
+    Args:
+        values: a table of names, or a list of texts.
+        what: for messages, such as `model`.
+
+    Raises:
+        ParameterError: there is none, one has no name, or a name is twice there or cannot be a folder.
+    """
     if isinstance(values, Mapping):
         pairs = [(str(name), value) for name, value in values.items()]
     else:

@@ -2,6 +2,7 @@
 
 from unshaken.attack.black_box.hop_skip_jump import HopSkipJump as HopSkipJump
 from unshaken.attack.black_box.natra import NaTra as NaTra
+from unshaken.attack.black_box.random_noise import RandomNoise as RandomNoise
 from unshaken.attack.black_box.spatial import Spatial as Spatial
 from unshaken.attack.black_box.spsa import SPSA as SPSA
 from unshaken.attack.black_box.square import Square as Square

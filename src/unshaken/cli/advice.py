@@ -79,6 +79,7 @@ EXAMPLES: dict[str, str] = {
     "plans, and options such as limit",
     "merge": "Example: unshaken audit --model demo:robust --data cifar10 --part 1/2 --out part-1, on another machine "
     "the same with --part 2/2 --out part-2; then unshaken merge part-1 part-2 --out whole",
+    "transfer": "Example: unshaken transfer demo:standard demo:robust --data demo --limit 200 --out runs/transfer",
     "report": "Example: unshaken report runs/audit",
     "query": "Example: unshaken query runs/audit 'select condition, avg(correct::int) as accuracy from outcomes group "
     "by 1 order by 2' --csv",
@@ -89,6 +90,7 @@ EXAMPLES: dict[str, str] = {
 FIRST: dict[str, tuple[str, ...]] = {
     "audit": ("model", "data", "plan", "limit", "out", "gate"),
     "attack": ("model", "data", "method", "norm", "eps", "limit"),
+    "transfer": ("data", "method", "norm", "eps", "limit", "out"),
     "inspect": ("data", "check", "against", "model", "out", "gate"),
     "drift": ("reference", "data", "model", "limit", "out", "gate"),
     "certify": ("model", "data", "method", "radius", "limit", "out"),

@@ -79,6 +79,7 @@ for name, command in {
     "attack": runs.attack,
     "certify": runs.certify,
     "matrix": runs.matrix,
+    "transfer": runs.transfer,
     "explain": explain.explain,
     "evaluate": evaluate.evaluate,
     "inspect": inspect.inspect,

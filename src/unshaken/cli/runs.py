@@ -1,7 +1,8 @@
-"""Commands that make runs by a plan: `unshaken audit|attack|certify|matrix|merge` and `unshaken plan check`."""
+"""Commands that make runs by a plan: `unshaken audit|attack|certify|matrix|transfer|merge`; `unshaken plan check`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +30,7 @@ from unshaken.core.options import MERGE_RECORDS, Argument, Option, Options, Outp
 from unshaken.core.sources import keys_of
 
 if TYPE_CHECKING:
-    from unshaken.api import Audit, EvaluateResult
+    from unshaken.api import Audit, EvaluateResult, MatrixResult
     from unshaken.data import BadSample
     from unshaken.store.run_dir import RunDir
 
@@ -338,16 +339,117 @@ def matrix(
     session.makes_run(out, given=True)
     with progress(session):
         done = api.matrix(**given, out=out, resume=resume, engine=engine, part=part, download=download)
-    if json:
+    return show_matrix(session, done, json)
+
+
+@verb
+def transfer(
+    session: Session,
+    models: Annotated[
+        list[str],
+        Argument("Models, two at least, as SPEC or NAME=SPEC.", "SPEC SPEC ...", complete=complete_model),
+    ],
+    data: Data,
+    out: Annotated[
+        str, OutputFolder("Folder for the table and all runs, or fsspec address.", "DIR", records=("matrix.json",))
+    ],
+    method: Annotated[
+        str,
+        Option(
+            "Attack within a norm, and its parameters, that makes the examples; see 'unshaken list attack'.",
+            "NAME[:k=v,...]",
+            flags="--method,--attack",
+            complete=complete_methods("attack"),
+            read=check_method("attack"),
+        ),
+    ] = "mi-fgsm",
+    norm: Annotated[
+        str | None, Option("Norm of the perturbation. Default: the first that the attack supports.", "linf|l2|l1")
+    ] = None,
+    eps: Annotated[
+        list[str] | None,
+        Option("Maximum size of the perturbation, for pixels in [0, 1]. Default: 8/255. May be repeated.", "E"),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        Option("Name of a model to make examples on, which needs gradients. Default: all. May be repeated.", "NAME"),
+    ] = None,
+    limit: Annotated[int | None, OWN["limit"]] = None,
+    seed: Annotated[int, OWN["seed"]] = 0,
+    gate: Annotated[
+        list[str] | None,
+        Option(
+            "Exit with code 1 unless this holds, for one model or all, e.g. 'robust: transfer.accuracy >= 0.5'. May be "
+            "repeated.",
+            "[MODEL:] EXPR",
+            panel="Gates",
+        ),
+    ] = None,
+    device: Annotated[str, OWN["device"]] = "auto",
+    resume: Resume = False,
+    engine: Annotated[str, OWN["engine"]] = "local",
+    allow_large_eps: AllowLargeEps = False,
+    allow_code: AllowCode = None,
+    download: Download = False,
+    json: Json = False,
+) -> int:
+    """Try the adversarial examples of each model on all of them, in a table of source by target.
+
+    Exit codes: 0 success, 1 a gate failed, 2 wrong usage, bad input, a failed run or a gate that is not decided, 3
+    finished, but some samples were unreadable.
+    """
+    from unshaken import api
+
+    session.makes_run(out, given=True)
+    with progress(session):
+        done = api.transfer(
+            _split_names(models), data, method, norm=norm, eps=eps or "8/255", sources=source, out=out, limit=limit,
+            seed=seed, gates=gate or (), device=device, resume=resume, engine=engine, allow_large_eps=allow_large_eps,
+            download=download,
+        )  # fmt: skip
+    return show_matrix(session, done, json)
+
+
+def _split_names(models: list[str]) -> dict[str, str] | list[str]:
+    """NAME=SPEC of each model; where none has a name, SPECs, which are named after themselves."""
+    from unshaken.core.errors import ParameterError
+
+    pairs = [re.fullmatch(r"(?:([^:=?]+)=)?(.*)", text, re.DOTALL) for text in models]
+    named = [(pair[1], check_model(pair[2])) for pair in pairs if pair]
+    if not any(name for name, _ in named):
+        return models
+    if missing := next((spec for name, spec in named if not name), None):
+        raise ParameterError(f"model {missing!r} has no name, and others have one: write NAME={missing}")
+    found = dict[str, str]()
+    for name, spec in named:
+        if name in found:
+            raise ParameterError(f"model {name!r} is there twice: give each a name of its own")
+        found[name] = spec
+    return found
+
+
+def show_matrix(session: Session, done: MatrixResult, as_json: bool) -> int:
+    """Show a finished matrix.
+
+    Args:
+        session: of this call.
+        done: the matrix.
+        as_json: print what `matrix.json` holds instead of the page.
+
+    Returns:
+        The exit code: a cell that failed wins over a failed gate, and that over bad samples.
+    """
+    if as_json:
         print_json(done.summary)
     elif not session.quiet:
         print_page(done.page)
-    if json or session.quiet:
+    if as_json or session.quiet:
         for cell in done.failed:
             typer.echo(f"failed: {printable(f'{cell.place}: {cell.reason}')}", err=True)
-    if not json:
+    if not as_json:
         place = f"{str(done.run).rstrip('/')}/index.html"
         print_line(place if session.quiet else f"page: {place}")
+    session.shown = True
     verdicts = {cell.gates.verdict for cell in done.cells}
     if done.failed or ("undecided" in verdicts and "failed" not in verdicts):
         return WRONG

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     )
     from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
     from unshaken.measure.robustness.fmr import fmr, fmr_difference
-    from unshaken.measure.robustness.minimal_norm import minimal_norm, success_curve
+    from unshaken.measure.robustness.minimal_norm import local_optimality, minimal_norm, success_curve
     from unshaken.measure.scaling import crossing, crossing_figure, exponent_figure, fit_power_law
     from unshaken.measure.segmentation import dice, iou
     from unshaken.measure.statistics.influence import auroc_influence, influence
@@ -142,6 +142,7 @@ __all__ = [
     "influence",
     "iou",
     "kernel_distance",
+    "local_optimality",
     "match",
     "minimal_norm",
     "missed_shares",
@@ -235,6 +236,7 @@ _HOMES = {
     "influence": "unshaken.measure.statistics.influence",
     "iou": "unshaken.measure.segmentation",
     "kernel_distance": "unshaken.measure.generation.distances",
+    "local_optimality": "unshaken.measure.robustness.minimal_norm",
     "match": "unshaken.measure.statistics.join",
     "minimal_norm": "unshaken.measure.robustness.minimal_norm",
     "missed_shares": "unshaken.measure.prediction_sets",

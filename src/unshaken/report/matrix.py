@@ -21,6 +21,7 @@ from unshaken.report.cells import Row
 from unshaken.report.gates.kept import KeptGates, read_gates
 from unshaken.report.read.frame import read_frame
 from unshaken.report.summary import NAME as SUMMARY
+from unshaken.report.transfer import TransferTable, read_transfers
 from unshaken.store.config import NAME as CONFIG
 from unshaken.store.config import UNFINISHED, read_config
 from unshaken.store.run_dir import RunDir, consistent
@@ -137,6 +138,7 @@ class MatrixColumn:
         figure: what the models are ranked by: a key of `FIGURES`, or `LOWEST` where they are not.
         ranks: figure to model to the lowest and the highest rank that it may have, 1 for the best.
         pairs: figure to all pairs of ranked models.
+        transfers: which examples of one model mislead others, where the plan makes any.
     """
 
     data: str
@@ -145,6 +147,7 @@ class MatrixColumn:
     figure: str = LOWEST
     ranks: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
     pairs: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
+    transfers: tuple[TransferTable, ...] = ()
 
     @property
     def title(self) -> str:
@@ -220,6 +223,11 @@ class Matrix:
                 }
                 for column in self.columns
             ],
+            "transfer": [
+                {"data": column.data, "plan": column.plan, **table.to_json()}
+                for column in self.columns
+                for table in column.transfers
+            ],
         }
 
     def to_csv(self) -> bytes:
@@ -293,7 +301,10 @@ def read_matrix(run: RunDir) -> Matrix:
     record = MatrixRecord.read(run)
     columns = _read_columns(run, record)
     states = _states(columns)  # before cells whose rows turn out to be damaged take the place of finished ones
-    return Matrix(run, record, rank_columns(columns), states)
+    ranked = rank_columns(columns)
+    whole = [{cell.model: cell.run for cell in column.cells if cell.state == "finished"} for column in ranked]
+    tables = [read_transfers(runs, record.models) for runs in whole]
+    return Matrix(run, record, tuple(replace(c, transfers=t) for c, t in zip(ranked, tables, strict=True)), states)
 
 
 def is_newest(matrix: Matrix) -> bool:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure import minimal_norm, success_curve
+from unshaken.measure import local_optimality, minimal_norm, success_curve
 
 SUBNORMAL = sys.float_info.min / 2 > 0
 """Whether this process has them: a processor may be set to flush them to 0."""
@@ -83,3 +83,38 @@ def test_nothing_broken_and_nothing_to_break():
 def test_bad_input_is_refused(distance, clean, eps, message):
     with pytest.raises(ParameterError, match=message):
         success_curve(distance, clean, eps)
+
+
+def test_optimality_by_hand():
+    # right: five samples, of which the last withstands all; the sixth is wrong when clean and has no area
+    clean = [1, 1, 1, 1, 1, 0]
+    distances = [
+        [1.0, 2.0, 3.0, 4.0, INF, 0.0],  # the best on each of the four: the envelope, eps0 = 4
+        [1.0, 3.0, 3.0, INF, INF, 9.0],  # one farther by 1; unbroken at eps0 loses nothing more
+        [4.0, 4.0, 5.0, INF, INF, 0.0],  # breaks nothing before eps0
+    ]
+    # what could be lost: 3 + 2 + 1 + 0 = 6
+    found = local_optimality(distances, clean)
+    assert [f.value for f in found] == pytest.approx([1, 1 - 1 / 6, 0])
+    assert [f.n for f in found] == [4, 4, 4]
+    assert found[1].low <= found[1].value <= found[1].high
+    assert (found[0].low, found[0].high) == (0, 1), "no resample differs, which is no certainty"
+    first = np.array(distances)
+    area = [np.minimum(row, 4)[:4].mean() * 4 / 6 for row in first]  # with the clean-wrong one at 0, and one left out
+    rho = 4 / 6
+    best = first[0, :4].mean() * 4 / 6
+    assert [f.value for f in found] == pytest.approx([1 - (a - best) / (rho * 4 - best) for a in area])
+
+
+def test_optimality_of_two_that_share_the_envelope_and_of_nothing():
+    one, other = local_optimality([[1.0, 3.0], [2.0, 2.0]], [1, 1])  # envelope 1, 2: eps0 = 2, at most 1 is lost
+    assert (one.value, other.value) == (1.0, 0.0)  # the second's 3 is cut at eps0
+    assert local_optimality([[INF, INF], [INF, INF]], [1, 1]) == [None, None]
+    assert local_optimality([[2.0, 2.0], [2.0, INF]], [1, 1]) == [None, None], "all nearest examples lie at eps0"
+    with pytest.raises(ParameterError, match="distance"):
+        local_optimality([[1.0, -1.0]], [1, 1])
+    rng = np.random.default_rng(0)
+    far = rng.uniform(0, 1, (3, 50))
+    found, mixed = local_optimality(far, np.ones(50)), local_optimality(far[:, rng.permutation(50)], np.ones(50))
+    for f, g in zip(found, mixed, strict=True):
+        assert (f.value, f.low, f.high) == pytest.approx((g.value, g.low, g.high))

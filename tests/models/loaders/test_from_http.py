@@ -1,20 +1,27 @@
 """`http:` against small servers in a thread, whose model is computed by hand beside it."""
 
+import itertools
 import json
+import os
 import pickle
+import signal
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import unshaken
+from tests.processes import process, run_command
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError, ParameterError, UnshakenError
 from unshaken.models import fingerprint, load_model
 from unshaken.models.loaders import http_client
+from unshaken.store.run_dir import RunDir
 
 WEIGHT = np.random.default_rng(0).integers(-8, 9, (3, 64)).astype(np.float32) / 8
 PLAN = [
@@ -39,6 +46,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.images, self.requests, self.headers, self.spoil, self.after = [], 0, [], None, 10**9
+        self.sent = []
 
     @property
     def spec(self):
@@ -56,6 +64,7 @@ class Handler(BaseHTTPRequestHandler):
             images = np.array(entry["data"], np.float32).reshape(entry["shape"])
         else:
             images = np.array(body["pixels"], np.float32).transpose(0, 3, 1, 2) / np.float32(255)
+        server.sent += [image.tobytes() for image in images]
         scores = images.reshape(len(images), -1) @ WEIGHT.T
         answer = {"outputs": [{"data": scores.ravel().tolist()}], "labels": scores.argmax(1).tolist()}
         data = json.dumps(answer).encode()
@@ -118,6 +127,34 @@ def test_it_answers_as_the_model_and_asks_equal_images_once(server, pixels):
     assert fingerprint(load_model(f"{server.spec}?revision=2")) != fingerprint(model)
     load_model(f"{server.spec}?revision=2")(pixels)
     assert len(server.images) == 14, "another revision is another model"
+
+
+def test_a_random_model_is_asked_for_equal_images_again(server, pixels, tmp_path):
+    signs = itertools.cycle([1, -1])
+
+    def spoil(answer):  # every second answer is the opposite
+        server.images.append(b"")
+        sign = next(signs)
+        answer["outputs"][0]["data"] = [sign * value for value in answer["outputs"][0]["data"]]
+        return json.dumps(answer).encode()
+
+    server.spoil, server.after = spoil, -1
+    model = load_model(f"{server.spec}?repeat=true&budget=21")
+    twins = torch.cat([pixels, pixels[:1]])
+    first = model(twins)
+    torch.testing.assert_close(first[-1], first[0])  # of one request
+    torch.testing.assert_close(model(twins), -first)
+    assert (server.requests, model.asked) == (2, 16)
+    with pytest.raises(ModelError, match=r"budget of 21 images is spent \(16 asked, 8 more"):
+        load_model(f"{server.spec}?repeat=true&budget=21")(twins)
+    once = load_model(server.spec)
+    assert fingerprint(model) != fingerprint(once)
+    assert torch.equal(once(pixels), once(pixels.clone()))
+    data, options = data_of(pixels), {"plan": [], "device": "cpu", "workers": 1}
+    for tail, flagged, says in (("?repeat=true", True, "shows its spread"), ("", False, "stands for all")):
+        found = unshaken.audit(server.spec + tail, data, out=tmp_path / f"{flagged}", **options)
+        assert ("randomness" in [flag["name"] for flag in found.summary["flags"]]) is flagged
+        assert says in (tmp_path / f"{flagged}" / "report.md").read_text()
 
 
 def test_a_template_of_ones_own(server, pixels, tmp_path):
@@ -191,6 +228,7 @@ def test_budget_rate_and_header(server, pixels, monkeypatch):
     [
         ("?header=Authorization", "NAME:VARIABLE"),
         ("?header=Authorization:NOT_THERE_AT_ALL", "'NOT_THERE_AT_ALL' of header 'Authorization' is not set"),
+        ("?repeat=yes", "repeat must be true or false, not 'yes'"),
         ("?budget=0", "budget: '0' is out of range"),
         ("?rate=0", "rate must be above 0"),
         ("?template=ksreve", "did you mean 'kserve'"),
@@ -237,6 +275,45 @@ def test_a_killed_audit_goes_on_without_a_repeated_query(server, pixels, tmp_pat
         [{k: v for k, v in c.items() if k not in timed} for c in run.summary["conditions"]] for run in (straight, found)
     )
     assert one == two
+
+
+@pytest.mark.long
+def test_an_audit_that_is_killed_repeats_no_query(server, pixels, tmp_path, monkeypatch):
+    cache = {"UNSHAKEN_CACHE": os.environ["UNSHAKEN_CACHE"]}
+    images, labels = data_of(pixels)
+    for i, label in enumerate(labels.tolist()):
+        name = "abc"[i if i < 2 else label]  # a folder for each class
+        (tmp_path / "data" / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images[i, 0].numpy()).save(tmp_path / "data" / name / f"{i}.png")
+    (tmp_path / "plan.yaml").write_text(json.dumps(PLAN))
+    data, spec = f"folder:{tmp_path}/data?mode=L", f"{server.spec}?batch=2&classes=positions"
+    words = ["audit", "--model", spec, "--data", data]
+    words += ["--plan", f"{tmp_path}/plan.yaml", "--out", f"{tmp_path}/run", "--batch-size", "4", "--device", "cpu"]
+    held = threading.Event()
+    server.spoil, server.after = (lambda answer: held.wait(60) and json.dumps(answer).encode()), 20
+    with process(run_command, words, cache, printed=tmp_path / "killed.txt") as child:
+        deadline = time.monotonic() + 60
+        while len(server.sent) <= 20 and child.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.01)  # until the eleventh request is there, which gets no answer
+        assert len(server.images) == 20, (tmp_path / "killed.txt").read_text()
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+    assert child.exitcode == -signal.SIGKILL
+    in_flight = server.sent[20:]
+    assert len(in_flight) <= 2
+    held.set()
+    server.spoil = None
+    with process(run_command, [*words, "--resume"], cache, printed=tmp_path / "resumed.txt") as child:
+        child.join()
+    assert child.exitcode == 0, (tmp_path / "resumed.txt").read_text()
+    assert len(server.images) == len(set(server.images)) > 20, "no answer was asked for twice"
+    assert sorted(server.sent) == sorted(server.images + in_flight), "of requests, the one without an answer alone"
+    monkeypatch.setenv("UNSHAKEN_CACHE", str(tmp_path / "other"))
+    straight = unshaken.audit(spec, data, PLAN, out=tmp_path / "b", device="cpu")
+    one, two = straight.run.rows("outcomes").to_pylist(), RunDir(tmp_path / "run").rows("outcomes").to_pylist()
+    assert [(r["condition"], r["id"], r["prediction"]) for r in one] == [
+        (r["condition"], r["id"], r["prediction"]) for r in two
+    ]
 
 
 def test_gradient_attacks_refuse_before_anything_is_asked(server, pixels):

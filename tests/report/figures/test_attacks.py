@@ -8,6 +8,7 @@ import jsonschema
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from scipy.stats import beta
 
@@ -139,6 +140,23 @@ def test_the_norms_are_those_computed_by_hand(make_run: Make) -> None:
         {0: 42 / 48, 0.1: 36 / 48, 0.2: 30 / 48, 0.25: 30 / 48, 0.3: 24 / 48, 0.4: 18 / 48, 0.5: 12 / 48}
     )
     assert one["passes_per_sample"] == pytest.approx(15 * (42 + 30) / 48)  # `even` breaks residues 2 and 4
+
+
+def test_of_several_attacks_of_a_norm_each_has_its_optimality(make_run: Make) -> None:
+    lines = [Entry(method="deepfool", norm="l2", params={"steps": steps}) for steps in (50, 10)]
+    run = make_run(plan=lines, shards=1, bad=False)
+    file = "deepfool+2-l2-00000.parquet"
+    place = f"{run}/rows/outcomes/{file}"
+    table = pq.read_table(place)
+    at = table.schema.get_field_index("distance")
+    pq.write_table(table.set_column(at, table.schema.field(at), pc.multiply(table["distance"], 1.5)), place)
+    first, second = summary(run)["minimal_norms"]
+    # distances 0.1 to 0.5, so eps0 is 0.5; farther by 0.05, 0.1, 0.15, 0.1 and 0 up to there, of 0.4, 0.3, 0.2, 0.1, 0
+    assert first["optimality"]["value"] == 1
+    assert second["optimality"]["value"] == pytest.approx(1 - 0.4 / 1.0)
+    assert second["optimality"]["low"] < second["optimality"]["value"] < second["optimality"]["high"]
+    (alone,) = summary(make_run("alone", plan=lines[:1]))["minimal_norms"]
+    assert "optimality" not in alone
 
 
 def test_nearest_examples_are_in_no_accuracy_and_no_worst_case(make_run: Make) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from unshaken.measure.robustness.accuracy import attack_success_rate, robust_accuracy
 from unshaken.measure.statistics.columns import Flags, Numbers, flags, numbers, same_length
-from unshaken.measure.statistics.intervals import Figure, median
+from unshaken.measure.statistics.intervals import Figure, bootstrap_figure, bootstrap_means, median
 from unshaken.measure.statistics.means import mean_figure
 
 
@@ -99,6 +99,59 @@ def minimal_norm(
         median_of_broken=median(reached, level=level) if len(reached) else None,
         mean_of_broken=mean,
     )
+
+
+def local_optimality(
+    distances: ArrayLike, clean_correct: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> list[Figure | None]:
+    """How near each of several attacks comes to the best of them on each sample, in [0, 1]; 1 for the best possible.
+
+    `1 - (A - A*) / (rho eps0 - A*)`, where A is the area under an attack's curve of robust accuracy from 0 to eps0, A*
+    that of the lower envelope (each sample at the least distance that any attack found), rho the clean accuracy, and
+    eps0 the largest least distance. 0 is an attack that breaks nothing within eps0. The curves are steps, whose areas
+    are the means of `min(distance, eps0)`; AttackBench joins their corners by lines instead. Samples that no attack
+    broke are left out of A and A* alike.
+
+    Args:
+        distances: `[M, N]`, at least 0; infinity where an attack found nothing.
+        clean_correct: bool `[N]`; samples that are wrong when clean have no area.
+        level: coverage of the intervals, over samples drawn anew at the same eps0.
+        resamples: bootstrap draws.
+        seed: of the draws.
+
+    Returns:
+        One figure an attack. None where no sample was broken, or all lie at eps0, so that no area is to be won.
+
+    Raises:
+        ParameterError: as in `success_curve`.
+
+    >>> [f.value for f in local_optimality([[1.0, 2.0], [2.0, 2.0]], [True, True])]
+    [1.0, 0.0]
+
+    Source: Cina et al. 2025 (AttackBench), arXiv:2404.19460.
+    """
+    columns = [_checked(row, clean_correct)[0] for row in np.asarray(distances, float)]
+    right = flags("clean_correct", clean_correct)
+    norm = np.stack(columns)[:, right]
+    norm = norm[:, np.isfinite(norm).any(0)]
+    if not norm.size:
+        return [None] * len(columns)
+    best = norm.min(0)
+    most = best.max()
+    excess = np.vstack([np.minimum(norm, most) - best, most - best])  # what is lost, and what could be lost at most
+    order = np.lexsort(excess)  # no figure depends on the order of the rows
+    excess = excess[:, order].T
+    mean = excess.mean(0)
+    if mean[-1] <= 0:
+        return [None] * len(columns)
+    drawn = bootstrap_means(excess, resamples=resamples, seed=seed)
+    drawn = drawn[drawn[:, -1] > 0]
+    return [
+        bootstrap_figure(
+            1 - mean[j] / mean[-1], 1 - drawn[:, j] / drawn[:, -1], len(excess), level=level, ends=(0.0, 1.0)
+        )
+        for j in range(len(columns))
+    ]
 
 
 def _checked(distance: ArrayLike, clean_correct: ArrayLike) -> tuple[Numbers, Flags]:

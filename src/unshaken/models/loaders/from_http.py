@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.core.numbers import parse_number, parse_whole
+from unshaken.core.numbers import parse_number, parse_whole, shorten
 from unshaken.models.loaders.http_answers import KeptAnswers
 from unshaken.models.loaders.http_client import Client, Pace
 from unshaken.models.loaders.http_template import Template, read_template
@@ -24,25 +24,30 @@ from unshaken.models.loaders.options import class_names
 from unshaken.models.loaders.settings import mark_source
 from unshaken.models.loaders.spec import ModelSpec
 
-OPTIONS = ("template", "output", "header", "batch", "rate", "budget", "timeout", "retries", "revision")
+OPTIONS = ("template", "output", "header", "batch", "rate", "budget", "timeout", "retries", "revision", "repeat")
 """Options of `http` and `https`."""
 DEFAULT_BATCH, DEFAULT_TIMEOUT, DEFAULT_RETRIES = 32, 30.0, 4
 _HEADER = re.compile(r"([A-Za-z0-9-]+):([A-Za-z_][A-Za-z0-9_]*)")
 
 
 class HttpNet(nn.Module):
-    """A model behind an address, as a module without parameters. Equal images are asked once, ever.
+    """A model behind an address, as a module without parameters. Equal images are asked once, ever, or each time.
 
     Args:
         client: sends requests.
         template: form of a request and of its answer.
         kept: answers of earlier requests.
         classes: K, where it is known; 0 where the first answer tells it.
+        repeat: ask for equal images again, of a model whose answers are random; kept answers then count for the budget
+            alone.
     """
 
-    def __init__(self, client: Client, template: Template, kept: KeptAnswers, *, classes: int) -> None:
+    def __init__(
+        self, client: Client, template: Template, kept: KeptAnswers, *, classes: int, repeat: bool = False
+    ) -> None:
         super().__init__()
         self._client, self._template, self._kept, self._classes = client, template, kept, classes
+        self._repeat = repeat
         self.asked = 0
         """Images that this process sent to the address and got an answer for."""
 
@@ -58,6 +63,8 @@ class HttpNet(nn.Module):
         pixels = images.detach().to("cpu", torch.float32).contiguous().numpy()
         shape = repr(pixels.shape[1:]).encode()
         keys = [hashlib.sha256(shape + image.tobytes()).digest() for image in pixels]
+        if self._repeat:  # no two keys are equal
+            keys = [key + os.urandom(16) for key in keys]
         known = self._kept.find(keys)
         # the first of equal images stands for them all
         places = list({key: n for n, key in reversed(list(enumerate(keys))) if key not in known}.values())[::-1]
@@ -129,9 +136,10 @@ def load(spec: ModelSpec) -> Classifier:
         names = names or given
     if template.output == "labels" and not names:
         raise ParameterError(f"model {str(spec)!r} answers with labels: say how many classes there are by ?classes=K")
-    identity = json.dumps([address, template.model_dump(mode="json"), spec.options.get("revision", ""), len(names)])
-    digest = hashlib.sha256(identity.encode()).hexdigest()
-    net = HttpNet(client, template, KeptAnswers(digest), classes=len(names))
+    repeat = _asks_again(spec)
+    identity = [address, template.model_dump(mode="json"), spec.options.get("revision", ""), len(names)]
+    digest = hashlib.sha256(json.dumps(identity + ["repeat"] * repeat).encode()).hexdigest()
+    net = HttpNet(client, template, KeptAnswers(digest), classes=len(names), repeat=repeat)
     mark_source(net, digest)
     return Classifier(net, classes=names, view=view, differentiable=False, name=address)
 
@@ -175,6 +183,13 @@ def _header(spec: ModelSpec) -> tuple[str, str] | None:
             f"model {spec.kind}:{spec.name}: the environment variable {match[2]!r} of header {match[1]!r} is not set"
         )
     return match[1], match[2]
+
+
+def _asks_again(spec: ModelSpec) -> bool:
+    text = spec.options.get("repeat", "false")
+    if text not in ("true", "false"):
+        raise ParameterError(f"model {str(spec)!r}: repeat must be true or false, not {shorten(text)}")
+    return text == "true"
 
 
 def _whole(spec: ModelSpec, option: str, default: int, *, least: int, most: int) -> int:

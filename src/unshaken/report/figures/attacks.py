@@ -122,7 +122,7 @@ def minimal_norms(frame: Frame, run: RunDir, far: Distances) -> list[dict[str, A
         run: for the turns.
         far: the distances.
     """
-    found = []
+    found, optimal = [], _optimality(frame, far)
     for j, distance in far.items():
         one = frame.conditions[j]
         rows = np.flatnonzero((frame.right[:, 0] >= 0) & (frame.right[:, j] >= 0) & ~np.isnan(distance))
@@ -143,11 +143,26 @@ def minimal_norms(frame: Frame, run: RunDir, far: Distances) -> list[dict[str, A
                 "median": norm.median and norm.median.to_json(),
                 "median_of_broken": norm.median_of_broken and norm.median_of_broken.to_json(),
                 "mean_of_broken": norm.mean_of_broken and norm.mean_of_broken.to_json(),
+                **({"optimality": (figure := optimal[j]) and figure.to_json()} if j in optimal else {}),
                 "curve": _curve(distance, clean, grid),
                 "turns": turns,
                 "passes_per_sample": passes / len(rows),
             }
         )
+    return found
+
+
+def _optimality(frame: Frame, far: Distances) -> dict[int, measure.Figure | None]:
+    """Each attack beside the best of its norm, by place; of norms with several attacks, on the samples of all."""
+    found: dict[int, measure.Figure | None] = {}
+    for norm in {frame.conditions[j].norm for j in far}:
+        among = [j for j in far if frame.conditions[j].norm == norm]
+        rows = complete(frame, [0, *among])
+        distance = np.stack([far[j][rows] for j in among])
+        known = ~np.isnan(distance).any(0)
+        if len(among) > 1 and known.any():
+            clean = frame.right[rows[known], 0] == 1
+            found |= dict(zip(among, measure.local_optimality(distance[:, known], clean), strict=True))
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
+from unshaken.measure import Figure
 from unshaken.report import cells, wording
 from unshaken.report.blocks import (
     Block,
@@ -29,9 +30,12 @@ from unshaken.report.cells import Row
 from unshaken.report.drawings import Dot, Lane, Strip, Strips
 from unshaken.report.matrix import FIGURES, LOWEST, NAME, Matrix, MatrixCell, MatrixColumn, is_newest, read_matrix
 from unshaken.report.pages.page_kind import compose, write_page
+from unshaken.report.transfer import TransferTable
 from unshaken.store.run_dir import RunDir
 
 PAGE = "index"
+NOISE = "(random noise)"
+"""The row of a table of transfer that no model can have the name of."""
 TABLE = "matrix.csv"
 FOOTER = (
     "Made by unshaken from the rows of the runs in this folder; ",
@@ -49,7 +53,7 @@ def matrix_page(matrix: Matrix) -> Page:
         matrix: with its figures.
     """
     columns = [partial(column_blocks, column) for column in matrix.columns]
-    sections: list[Callable[[Matrix], list[Block]]] = [_head, models_table, _trouble, *columns, _about]
+    sections: list[Callable[[Matrix], list[Block]]] = [_head, _transfers, models_table, _trouble, *columns, _about]
     return compose("Matrix of models", matrix, sections, FOOTER)
 
 
@@ -216,6 +220,74 @@ def column_blocks(column: MatrixColumn, matrix: Matrix) -> list[Block]:
     if column.ranks:
         blocks += _pairs(matrix, column)
     return blocks
+
+
+def _transfers(matrix: Matrix) -> list[Block]:
+    tables = [(column, table) for column in matrix.columns for table in column.transfers]
+    found: list[Block] = [Heading("Transfer", "transfer", "Transfer", open=True)] if tables else []
+    for column, table in tables:
+        found += transfer_blocks(table, column.title if len(matrix.columns) > 1 else "")
+    return found
+
+
+def transfer_blocks(table: TransferTable, place: str = "") -> list[Block]:
+    """Which examples of one model mislead others: a heat map, source by target, and the same with intervals.
+
+    Args:
+        table: of one budget.
+        place: data and plan, where there are several.
+    """
+    budget = f"{wording.NORMS[table.norm]}, ε {wording.distance(table.eps, table.norm)}"
+    search = f"{wording.method_name(table.search.partition(':')[0])} {budget}" if table.search else budget
+    search = f"{place}: {search}" if place else search
+    sources, targets = (list(dict.fromkeys(names)) for names in zip(*table.misled, strict=True))
+    rows = list[TableRow]()
+    for source in sources:
+        rows.append((source, *(_misled(source, t, table.misled.get((source, t))) for t in targets)))
+    if table.noise:
+        rows.append((Span(NOISE, "soft"), *(_misled(NOISE, t, table.noise.get(t)) for t in targets)))
+    caption = (
+        f"Misled by the examples of a row's model, in per cent ({search}): of the images that it and the column's "
+        "model both have right when unchanged. On the diagonal the attack knows the model. Noise has the same norm."
+    )
+    lines = list[TableRow]()
+    for (source, target), figure in table.misled.items():
+        if figure is not None:
+            lines.append((source, target, cells.share(figure.to_json()), str(figure.n)))
+    for target, figure in table.noise.items():
+        if figure is not None:
+            lines.append((NOISE, target, cells.share(figure.to_json()), str(figure.n)))
+    heads = cells.columns("made on", Column("tried on", number=False), "misled", "images")
+    note = "with 95 % intervals (Clopper–Pearson)"
+    return [
+        Heading(search, level=3),
+        *([Prose(text, brief=True)] if (text := _widest(table)) else []),
+        Table(caption, cells.columns("made on", *targets), tuple(rows), "matrix", brief=True),
+        Details(
+            "All pairs", (Table(f"Misled by the examples of another model, {search}.", heads, tuple(lines)),), note
+        ),
+    ]
+
+
+def _misled(source: str, target: str, figure: Figure | None) -> Cell:
+    if figure is None:
+        return Cell("", title="no image that both have right")
+    text = f"{source} → {target}: {wording.figure_text('misled', figure.to_json())} of {figure.n}"
+    shown = f"{100 * figure.value:.0f}"
+    return Cell(Span(shown, "strong") if source == target else shown, heat=round(figure.value, 3), title=text)
+
+
+def _widest(table: TransferTable) -> str:
+    """The pair of two models of which most images are misled, beside noise on the same target, in a sentence."""
+    others = {pair: figure for pair, figure in table.misled.items() if figure is not None and pair[0] != pair[1]}
+    if not others:
+        return ""
+    (source, target), most = max(others.items(), key=lambda item: item[1].value)
+    text = (
+        f"Most of all, {source} misleads {target}: {wording.figure_text('misled', most.to_json())} of {most.n} images"
+    )
+    noise = table.noise.get(target)
+    return f"{text}; noise {wording.figure_text('misled', noise.to_json())} of {noise.n}." if noise else f"{text}."
 
 
 def _strip(column: MatrixColumn, cell: MatrixCell) -> Strip:

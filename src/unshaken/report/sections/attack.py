@@ -127,11 +127,18 @@ def _nearest_table(rows: Sequence[Row]) -> Table:
         "when unchanged. The median counts an unbroken image as infinitely far; “of the broken” leaves these out."
     )
     distances = ("median", "median_of_broken", "mean_of_broken")
-    heads = ("broken", "median distance", "median of the broken", "mean of the broken", "passes a sample")
+    heads = ["broken", "median distance", "median of the broken", "mean of the broken", "passes a sample"]
+    if several := any("optimality" in row for row in rows):
+        caption += (
+            " Optimality compares an attack's curve with that of the nearest example that any attack of its norm here "
+            "found, by area: 1 where none is nearer, 0 where it breaks nothing as far as the best need to go."
+        )
+        heads.insert(1, "optimality")
     lines = tuple(
         cells.line(
             wording.series_name(row),
             cells.share(row["success"]),
+            *([cells.value(row.get("optimality"))] if several else []),
             *(cells.value(row[k]) for k in distances),
             wording.number(row["passes_per_sample"]),
         )

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.compute as pc
 from typing_extensions import override
 
+from unshaken.models.loaders.spec import parse_model_spec
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Facts, Heading, Items, Notice, Prose, Span, Table, Text
 from unshaken.report.figures.outcomes import count_classes, not_comparable
@@ -18,6 +19,11 @@ from unshaken.store.run_dir import RunDir
 
 _BAD, _NAMED = 50, 3
 """Samples left out that a page lists, and that its first line names."""
+_OF_RANDOM = {
+    False: "; equal images are asked once, so the first answer of a random model stands for all",
+    True: "; equal images are asked again each time, so a random model shows its spread",
+}
+"""What a report of a model behind an address says of randomness, by whether it has `?repeat=true`."""
 
 
 class Provenance(Section):
@@ -52,10 +58,11 @@ class Provenance(Section):
         remarks = [
             Prose(f"{k}: {data['provenance'][k]}", brief=True) for k in ("labels", "budgets") if data["provenance"][k]
         ]
-        return [*remarks, *_cost(data["cost"]), *_provenance(data), *_bad(data["bad_samples"])]
+        return [*remarks, *_cost(data), *_provenance(data), *_bad(data["bad_samples"])]
 
 
-def _cost(cost: Mapping[str, Any]) -> list[Block]:
+def _cost(data: Mapping[str, Any]) -> list[Block]:
+    cost = data["cost"]
     facts: list[tuple[str, Text]] = [
         ("forward passes", wording.number(cost["forwards"])),
         ("backward passes", wording.number(cost["backwards"])),
@@ -64,6 +71,8 @@ def _cost(cost: Mapping[str, Any]) -> list[Block]:
     if "asked" in cost:
         kept = wording.number(max(0, cost["forwards"] - cost["asked"]))
         about = f" sent to the model's address; {kept} answers were kept ones"
+        if (model := data["provenance"]["model"]).startswith(("http://", "https://")):
+            about += _OF_RANDOM[parse_model_spec(model).options.get("repeat") == "true"]
         facts.append(("images asked", (wording.number(cost["asked"]), Span(about, "soft"))))
     if cost["overhead"]:
         about = " wall time over time inside the model's passes and the methods' arithmetic"
