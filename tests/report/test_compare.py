@@ -81,6 +81,19 @@ def test_the_answer_names_the_largest_difference_that_is_shown(make_run: Make) -
         assert 0 <= float(named[1]) <= float(named[0]) <= float(named[2])
 
 
+def test_runs_of_one_model_are_told_apart_by_their_folders(make_run: Make, tmp_path: Path) -> None:
+    runs = [make_run(name, plan=FOG, bad=False, shift=shift) for name, shift in (("x/one", 0.0), ("y/one", 2.0))]
+    third = make_run("three", plan=FOG, bad=False, model_name="third net")
+    (alone,) = compare_runs(runs).runs
+    assert (alone.baseline_name, alone.candidate_name) == ("small net (x/one)", "small net (y/one)")
+    assert answer(alone).startswith("is worse than small net (x/one) by")
+    second, last = compare_runs([third, *runs]).runs
+    assert [one.baseline_name for one in (second, last)] == ["third net", "third net"]
+    assert [one.candidate_name for one in (second, last)] == ["small net (x/one)", "small net (y/one)"]
+    (itself,) = compare_runs([runs[0], runs[0]]).runs
+    assert itself.baseline_name == itself.candidate_name == "small net"
+
+
 def test_only_significant_worsening_fails_the_gate(make_run: Make) -> None:
     base = make_run("base", plan=FOG, bad=False)
     for name, shift, held in (("same", 0.0, True), ("better", -2.0, True), ("worse", 2.0, False)):
