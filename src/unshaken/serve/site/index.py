@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -235,6 +236,7 @@ def _whole(root: str) -> str:
 def _row(root: str, found: FoundRun, record: RunRecord) -> dict[str, Any]:
     values = asdict(record)
     values |= values.pop("cost")
+    values["settings"] = json.dumps(record.settings)
     del values["words"], values["above"]
     for name in ("clean", "worst"):
         values[name] = t.ABSENT if values[name] is None else values[name]
