@@ -69,6 +69,15 @@ saved = sa.Table(
 )  # fmt: skip
 """Filters of the list under a name, as the query of an address."""
 
+selection = sa.Table(
+    "site_selection", metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("name", sa.String(40), primary_key=True),
+    sa.Column("inside", sa.Text, nullable=False),
+    sa.Column("outside", sa.Text, nullable=False),
+)  # fmt: skip
+"""Points of a run's map that were chosen, under a name: numbers of these samples and of the others, as JSON."""
+
 deleted = sa.Table(
     "site_deleted", metadata,
     sa.Column("id", sa.String(32), primary_key=True),
