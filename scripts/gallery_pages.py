@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from make_gallery import COMMANDS, FINE, PAGES, chromium, make_runs, out_of
+from PIL import Image, ImageFilter, ImageOps
 from playwright.sync_api import Browser, sync_playwright
 
 from unshaken.cli import main as unshaken
@@ -39,10 +40,25 @@ MORE = (
     "generate scaling --real demo --generated parquet:made.parquet --test demo --sizes 10,20,40 --repetitions 2 "
     "--updates 10 --limit 100 --out generate",
     "harden --method trades:eps=0.1 --model small-cnn --data demo --limit 200 --epochs 2 --out harden",
+    "inspect --data demo --limit 200 --out inspect",
+    "drift --reference demo --data demo?noise=symmetric:0.2 --limit 150 --out drift",
+    "audit --model demo --data demo --plan quick --limit 100 --slices class --out map",
+    "generate texture --photo photo.png --size 128 --block 32 --out texture",
+    "matrix models.yaml --out matrix",
+    "board make matrix --out board",
 )
-MORE_PAGES = {name: f"{name}/report.html" for name in ("evaluate", "labels", "generate", "harden")}
+REPORTS = ("evaluate", "labels", "generate", "harden", "inspect", "drift", "map", "texture")
+MORE_PAGES = {name: f"{name}/report.html" for name in REPORTS}
+MORE_PAGES |= {name: f"{name}/index.html" for name in ("matrix", "board")}
 
-COMPARE = next(line for line in COMMANDS if out_of(line) == "compare")
+MATRIX = {
+    "models": {"standard": "demo:standard", "robust": "demo:robust"},
+    "data": ["demo"],
+    "plans": ["quick"],
+    "limit": 100,
+}
+AGAIN = {out_of(line): line for line in (*COMMANDS, *MORE) if line.startswith(("compare ", "board "))}
+"""Pages that `unshaken report` does not make again, by their folder."""
 
 STYLE = (
     "body{font:15px system-ui,sans-serif;margin:1rem;background:#8882}"
@@ -119,6 +135,14 @@ def index(names: Sequence[str], heights: Mapping[str, int], out: Path, before: P
     )
 
 
+def write_inputs(runs: Path) -> None:
+    """Write the file of the matrix and the photo of the texture."""
+    runs.mkdir(parents=True, exist_ok=True)
+    (runs / "models.yaml").write_text(json.dumps(MATRIX), encoding="utf-8")  # JSON is YAML
+    noise = Image.effect_noise((256, 256), 90).filter(ImageFilter.GaussianBlur(3))
+    ImageOps.colorize(ImageOps.autocontrast(noise), "#33261a", "#c9b28f").save(runs / "photo.png")
+
+
 def every_page(runs: Path) -> dict[str, Path]:
     """The pages of a folder of runs, by name."""
     return {name: runs / page for name, page in (PAGES | MORE_PAGES).items()}
@@ -131,9 +155,12 @@ def main(out: Path, runs: Path, before: Path | None) -> int:
         raise SystemExit(f"--before: {before} has no {HEIGHTS}: name a folder that this script has made")
     out.mkdir(parents=True, exist_ok=True)
     stood = [page.parent for page in pages.values() if page.exists()]
+    write_inputs(runs)
     make_runs((*COMMANDS, *MORE), runs)
+    if (code := unshaken(["map", str(runs / "map"), "--quiet"])) not in FINE:
+        return code
     for folder in stood:
-        again = ["report", str(folder)] if (folder / "report.html").exists() else COMPARE.split()
+        again = AGAIN[folder.name].split() if folder.name in AGAIN else ["report", str(folder)]
         if (code := unshaken([*again, "--quiet"])) not in FINE:
             return code
     heights, troubles = photograph(pages, out)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.paired import tango
 from unshaken.report import build, check_gates, compare_runs
 from unshaken.report.compare import companion_runs
+from unshaken.report.sections.comparison import answer
 from unshaken.report.write import write_comparison, write_report
 from unshaken.store.config import Entry, read_config
 from unshaken.store.run_dir import RunDir
@@ -65,6 +67,31 @@ def test_several_runs_are_one_family(make_run: Make) -> None:
     assert [c.paired.family for r in both.runs for c in r.conditions] == [6] * 6
     assert both.runs[1].conditions[2].paired.p_adjusted == pytest.approx(6 * 2 * norm.sf(12**0.5))
     assert both.to_json()["comparisons"][1]["conditions"][2]["verdict"] == "worse"
+
+
+def test_the_answer_names_the_largest_difference_that_is_shown(make_run: Make) -> None:
+    runs = [make_run(f"r{i}", plan=FOG, bad=False, shift=s, model_name=f"net {i}") for i, s in enumerate((0, 0, 2, -2))]
+    same, worse, better = compare_runs(runs).runs
+    assert answer(same) == "cannot be told apart from net 0"
+    for one, verdict in ((worse, "worse"), (better, "better")):
+        shown = [c for c in one.conditions if c.verdict == verdict]
+        most = max(abs(c.paired.difference.value) for c in shown)
+        (named,) = re.findall(rf"is {verdict} than net 0 by ([\d.]+) points .* \(([\d.]+) to ([\d.]+)\)$", answer(one))
+        assert named[0] == f"{100 * most:.1f}"
+        assert 0 <= float(named[1]) <= float(named[0]) <= float(named[2])
+
+
+def test_runs_of_one_model_are_told_apart_by_their_folders(make_run: Make, tmp_path: Path) -> None:
+    runs = [make_run(name, plan=FOG, bad=False, shift=shift) for name, shift in (("x/one", 0.0), ("y/one", 2.0))]
+    third = make_run("three", plan=FOG, bad=False, model_name="third net")
+    (alone,) = compare_runs(runs).runs
+    assert (alone.baseline_name, alone.candidate_name) == ("small net (x/one)", "small net (y/one)")
+    assert answer(alone).startswith("is worse than small net (x/one) by")
+    second, last = compare_runs([third, *runs]).runs
+    assert [one.baseline_name for one in (second, last)] == ["third net", "third net"]
+    assert [one.candidate_name for one in (second, last)] == ["small net (x/one)", "small net (y/one)"]
+    (itself,) = compare_runs([runs[0], runs[0]]).runs
+    assert itself.baseline_name == itself.candidate_name == "small net"
 
 
 def test_only_significant_worsening_fails_the_gate(make_run: Make) -> None:

@@ -88,8 +88,8 @@ class RunComparison:
     Args:
         baseline: where the baseline lies.
         candidate: where the candidate lies.
-        baseline_name: its model.
-        candidate_name: its model.
+        baseline_name: its model, with the end of its path where another run compared has a model of this name.
+        candidate_name: likewise.
         n: samples that both have, on which alone they are compared.
         conditions: those that both have, in the candidate's order, `clean` first.
         only_baseline: conditions that the candidate lacks.
@@ -207,6 +207,7 @@ def compare_runs(
         read = [(run, config := read_config(run), read_frame(run, config)) for run in runs]
         first = read[0]
         pairs = [compare_frames(*first, *other) for other in read[1:]]
+        names = distinct_names([(run.path, config.model_name) for run, config, _ in read])
         paired = {(i, c.condition.id): c.paired for i, pair in enumerate(pairs) for c in pair.conditions}
         corrected = simultaneous(paired)
         every = [one for pair in pairs for one in pair.slices]
@@ -215,6 +216,8 @@ def compare_runs(
             tuple(
                 replace(
                     pair,
+                    baseline_name=names[0],
+                    candidate_name=names[i + 1],
                     conditions=tuple(replace(c, paired=corrected[i, c.condition.id]) for c in pair.conditions),
                     slices=tuple(replace(c, paired=next(together)) for c in pair.slices),
                 )
@@ -273,11 +276,12 @@ def compare_frames(
     paired = simultaneous({new.conditions[j].id: comparison for j, (_, _, comparison) in values.items()})
     together = simultaneous({key: comparison for key, (_, _, comparison) in slices.items()})
     known = {new.conditions[j].id for j in own}
+    names = distinct_names([(baseline.path, before.model_name), (candidate.path, after.model_name)])
     return RunComparison(
         baseline=str(baseline),
         candidate=str(candidate),
-        baseline_name=before.model_name,
-        candidate_name=after.model_name,
+        baseline_name=names[0],
+        candidate_name=names[1],
         n=paired["clean"].n,
         conditions=tuple(
             ConditionComparison(new.conditions[j], first, second, paired[new.conditions[j].id])
@@ -292,6 +296,24 @@ def compare_frames(
             for (slicing, part, j), (first, second, _) in slices.items()
         ),
     )
+
+
+def distinct_names(runs: Sequence[tuple[str, str]]) -> list[str]:
+    """Names of runs that differ where their paths do.
+
+    >>> distinct_names([("runs/a", "net"), ("runs/b", "net"), ("runs/c", "other")])
+    ['net (a)', 'net (b)', 'other']
+
+    Args:
+        runs: path and model of each; those with the same model get as much of the end of their path as is needed.
+    """
+    found = list[str]()
+    for path, name in runs:
+        parts = path.rstrip("/").split("/")
+        others = [other.rstrip("/").split("/") for other, same in runs if same == name and other != path]
+        kept = next((k for k in range(1, len(parts) + 1) if all(o[-k:] != parts[-k:] for o in others)), len(parts))
+        found.append(f"{name} ({'/'.join(parts[-kept:])})" if others else name)
+    return found
 
 
 def _check_comparable(

@@ -40,7 +40,8 @@ def answer_blocks(title: str, blocks: Sequence[Block], *, session: Session | Non
         title: of the page.
         blocks: in order.
         session: the reader's.
-        values: others of the layout, such as `nav`; `samples`, the address of a run's samples, to which its map leads.
+        values: others of the layout, such as `nav`; `samples`, the address of a run's samples, to which its map leads,
+            and `save`, where it keeps a choice; empty where nothing may be changed.
     """
     mapped = any(isinstance(block, PointMap) for block in walk(blocks))
     values |= {"body": render_blocks(blocks), "mapped": mapped, "drawn": is_drawn(blocks)}

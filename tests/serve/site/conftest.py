@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from starlette.testclient import TestClient
 
@@ -17,7 +18,8 @@ from unshaken.serve.app import create_app
 from unshaken.serve.site.listing import ListedRun, Order, RunFilters, list_runs
 from unshaken.serve.site.part import open_site, site_parts
 from unshaken.serve.site.state import Site
-from unshaken.store.config import Entry
+from unshaken.store.config import Entry, read_config
+from unshaken.store.run_dir import RunDir
 
 PLAN = [Entry(method="fog", severities=(3,)), Entry(method="pgd", eps=("8/255",))]
 HOSTILE = "<script>alert('\"&</script>".replace("/", "")
@@ -80,6 +82,16 @@ def open_client(open_at: Callable[..., Site]) -> Iterator[Callable[..., Browser]
 def ann(open_client: Callable[..., Browser], folder: Path) -> Browser:
     """The local reader ann of a site over the two runs."""
     return open_client(folder)
+
+
+def write_map(run: RunDir) -> None:
+    """Put a map of all samples on a line into a run."""
+    ids = list(read_config(run).ids)
+    record = {"layer": "", "numbers": 5, "points": 5000, "shares": [0.5, 0.2], "projections": ["pca"]}
+    run.write_json(record, "map.json")
+    places = [float(i) for i in range(len(ids))]
+    columns = {"id": ids, "projection": ["pca"] * len(ids), "x": places, "y": places}
+    run.write_rows(pa.table(columns), "map", "pca", 0)
 
 
 def runs_of(site: Site) -> dict[str, ListedRun]:

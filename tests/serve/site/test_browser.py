@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 import sys
 
-import pyarrow as pa
 import pytest
 
 from tests.serve.browsing import barriers_of, serve_app
-from tests.serve.site.conftest import runs_of
+from tests.serve.site.conftest import runs_of, write_map
 from unshaken.serve.app import create_app
 from unshaken.serve.site.part import site_parts
-from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
 
 pytestmark = pytest.mark.browser
@@ -57,13 +55,7 @@ def test_every_page_is_accessible(open_tab, site, width, scheme):
 
 
 def test_the_map_in_a_report_leads_to_the_pages_of_samples(open_tab, site, folder):
-    run = RunDir(folder / "a")
-    ids = list(read_config(run).ids)
-    record = {"layer": "", "numbers": 5, "points": 5000, "shares": [0.5, 0.2], "projections": ["pca"]}
-    run.write_json(record, "map.json")
-    places = [float(i) for i in range(len(ids))]
-    columns = {"id": ids, "projection": ["pca"] * len(ids), "x": places, "y": places}
-    run.write_rows(pa.table(columns), "map", "pca", 0)
+    write_map(RunDir(folder / "a"))
     number = runs_of(site)["a"].id
     tab, troubles = open_tab(f"/runs/{number}/report")
     assert barriers_of(tab) == []
@@ -72,6 +64,21 @@ def test_the_map_in_a_report_leads_to_the_pages_of_samples(open_tab, site, folde
     figure.locator("summary").press("Enter")
     figure.locator(".ids button").first.press("Enter")
     tab.wait_for_url(re.compile(rf"/runs/{number}/samples/\d+$"))
+    assert {t for t in troubles if "404" not in t} == set()
+
+
+def test_a_choice_on_the_map_becomes_a_filter_of_the_samples(open_tab, site, folder):
+    write_map(RunDir(folder / "a"))
+    number = runs_of(site)["a"].id
+    tab, troubles = open_tab(f"/runs/{number}/report")
+    figure = tab.locator("[data-map]")
+    figure.get_by_role("button", name="Choose wrong").press("Enter")
+    (chosen,) = re.findall(r"(\d+) images? chosen of 48", figure.inner_text())
+    figure.get_by_label("Name of the slice").fill("the hard ones")
+    figure.get_by_role("button", name="Save as a filter of the samples").press("Enter")
+    tab.wait_for_url(re.compile(r"/samples\?selection=the\+hard\+ones$"))
+    assert f"{chosen} samples" in tab.locator("main").inner_text()
+    assert barriers_of(tab) == []
     assert {t for t in troubles if "404" not in t} == set()
 
 

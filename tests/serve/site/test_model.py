@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from html import unescape
 
 import pytest
 
@@ -14,15 +15,16 @@ from tests.serve.site.conftest import PLAN, runs_of
 from unshaken.report import write_report
 from unshaken.serve.site.listing import ListedRun
 from unshaken.serve.site.trend import MOST_FIGURES, TrendFigure, TrendPoint, read_figures, trend_plot
+from unshaken.store.config import Entry
 
 DAY = 86400.0
 SHARE = {"interval": "clopper-pearson 95%"}
 
 
-def point(number, days, value, low, high, *, plan="quick", **options):
+def point(number, days, value, low, high, *, plan="quick", at=None, **options):
     values = {"modified": days * DAY, "name": f"r{number}", "plan": plan, "kind": "audit"}
     figure = TrendFigure.model_validate({"value": value, "low": low, "high": high, **SHARE, **options})
-    return TrendPoint(ListedRun(number, values), figure)
+    return TrendPoint(ListedRun(number, values), figure, at)
 
 
 @pytest.fixture
@@ -125,6 +127,67 @@ def test_points_stand_at_their_time_and_height():
     assert (baseline.line, baseline.band) == ("0,75 100,75", "0,50 100,50 100,100 0,100")
     assert [(x, text) for x, text in plot.ticks] == [(12, "1970-01-11"), (50, "1970-01-21"), (88, "1970-01-31")]
     assert plot.text.startswith("r1: 25.00 % (0.00 to 50.00 %); r2: ")
+
+
+def test_a_figure_stands_against_a_setting_of_the_runs(open_client, folder):
+    for seed, eps, commit in ((4, "4/255", "ab" * 20), (9, "16/255", "cd" * 20 + "-dirty")):
+        plan = [Entry(method="fog", severities=(3,)), Entry(method="pgd", eps=(eps,), params={"steps": 10 * seed})]
+        options = {"plan": plan, "seed": seed, "model_name": "net a", "provenance": {"commit": commit}}
+        write_report(write_run(folder / f"seed-{seed}", **options))
+    ann = open_client(folder)
+    runs = runs_of(ann.site)
+    page = ann.get(f"/runs/{runs['a'].id}/model?figure=clean&x=eps")
+    offered = re.findall(r"<option[^>]*>([^<]+)", page.partition('id="x"')[2].partition("</select>")[0])
+    assert offered == ["time", "commit", "eps", "pgd eps", "pgd steps", "seed"]  # the severity of fog is that of all
+    marks = [unescape(text) for text in re.findall(r"<title>([^<]+)", page)]
+    assert [text.partition(":")[0] for text in marks[1:]] == ["seed-4, eps 4/255", "a, eps 8/255", "seed-9, eps 16/255"]
+    (csv,) = re.findall(r'data-csv="([^"]+)"', page)
+    rows = [line.split(",")[1:3] for line in unescape(csv).splitlines()[1:4]]
+    assert [float(x) for x, _ in rows] == pytest.approx([4 / 255, 8 / 255, 16 / 255], abs=1e-6)
+    assert re.findall(r"<td>([0-9/]+)</td>", page) != []
+    take = f"/runs/{runs['seed-4'].id}/model?figure=clean&amp;x=eps"
+    assert f'href="{take}"' in page
+    page = ann.get(f"/runs/{runs['a'].id}/model?figure=clean&x=pgd+steps")
+    assert "1 run without the setting" in page
+    page = ann.get(f"/runs/{runs['a'].id}/model?figure=clean&x=commit")
+    assert {"ababababa", "cdcdcdcdc-dirty"} <= set(re.findall(r"<td>([\w-]+)</td>", page))
+    ann.get(f"/runs/{runs['a'].id}/model?x=none", 404)
+
+
+def test_trainings_of_a_model_stand_against_their_epochs(open_client, tmp_path):
+    figure = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 10, "interval": "clopper-pearson 95%"}
+    for epochs in (5, 20):
+        result = {"figures": {"held_robust": {**figure, "value": epochs / 40}}, "threat": {"norm": "linf", "eps": 0.1}}
+        record = {
+            "model": "small", "data": "demo", "data_fingerprint": "ab" * 16, "recipes": ["at:eps=8/255", 3, "a: b"],
+            "training": {"epochs": epochs, "nesterov": True, "seed": 0, "milestones": [0.5]}, "result": result,
+        }  # fmt: skip
+        (tmp_path / f"runs/e{epochs}").mkdir(parents=True)
+        (tmp_path / f"runs/e{epochs}/harden.json").write_text(json.dumps(record))
+    ann = open_client(tmp_path / "runs")
+    run = runs_of(ann.site)["e5"]
+    assert json.loads(run.settings) == {"epochs": 5, "seed": 0, "eps": 0.1, "at eps": 8 / 255}
+    page = ann.get(f"/runs/{run.id}/model?x=epochs")
+    words = re.search(r'role="img" aria-label="([^"]+)"', page)[1]
+    assert dict(re.findall(r"(\w+): ([\d.]+) %", words)) == {"e5": "12.50", "e20": "50.00"}
+    assert "e5, epochs 5: 12.50 %" in page
+
+
+def test_far_settings_have_a_logarithmic_axis_and_texts_stand_in_order():
+    values = [(1, 1e-4), (2, 1e-3), (3, 1e-2)]
+    plot = trend_plot("clean", [point(n, n, 0.5, 0.4, 0.6, at=at) for n, at in values], None, "lr")
+    assert [p.x for p in plot.traces[0].points] == pytest.approx([12, 50, 88])
+    assert ([text for _, text in plot.ticks], plot.axis) == (["0.0001", "0.001", "0.01"], "lr")
+    near = trend_plot(
+        "clean", [point(n, n, 0.5, 0.4, 0.6, at=at) for n, at in ((1, 1.0), (2, 2.0), (3, 5.0))], None, "k"
+    )
+    assert [p.x for p in near.traces[0].points] == pytest.approx([12, 31, 88])
+    twice = [point(n, n, 0.5, 0.4, 0.6, at=at) for n, at in ((1, "b"), (2, "a"), (3, "b"))]
+    plot = trend_plot("clean", twice, None, "commit")
+    assert [(p.x, p.text.partition(":")[0]) for p in plot.traces[0].points] == [
+        (12, "r1, commit b"), (12, "r3, commit b"), (88, "r2, commit a")
+    ]  # fmt: skip
+    assert plot.traces[0].line == ""
 
 
 def test_values_that_are_no_shares_have_an_axis_of_their_own():

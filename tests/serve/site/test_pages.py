@@ -54,6 +54,28 @@ def test_two_clicks_compare_two_runs(ann):
     assert "on the same 48 images" in page
 
 
+def test_several_chosen_runs_are_compared_with_one(open_client, folder):
+    for name, shift in (("c", 1.0), ("d", 0.0)):
+        write_report(write_run(folder / name, plan=PLAN, shift=shift, model_name=f"net {name}", model="demo", seed=1))
+    write_report(write_run(folder / "other", plan=PLAN, model_name="net other", data_fingerprint="ef" * 32))
+    ann = open_client(folder)
+    runs = runs_of(ann.site)
+    page = ann.get(f"/runs?baseline={runs['a'].id}")
+    offered = re.findall(r'name="candidate" value="(\d+)" form="several"', page)
+    assert sorted(offered) == sorted(str(runs[name].id) for name in ("deep/b", "c", "d"))
+    assert '<form id="several"' in page
+    address = f"/compare?baseline={runs['a'].id}" + "".join(f"&candidate={number}" for number in offered)
+    text = re.sub("<[^>]+>", "", ann.get(address))
+    assert "Which is better than net a?" in text
+    # three candidates under three conditions are one family; a copy of the baseline differs nowhere
+    assert "net d cannot be told apart from net a; on the same 48 images" in text
+    assert re.search(r"net deep/b is worse than net a by \d+\.\d points under ", text)
+    assert ann.get(address + f"&candidate={offered[0]}") == ann.get(address)
+    assert "choose at most 9" in ann.get(address + "".join(f"&candidate={i}" for i in range(500, 507)), 400)
+    assert "No run was chosen" in ann.get(f"/compare?baseline={runs['a'].id}", 404)
+    ann.get(address + f"&candidate={runs['other'].id}", 400)
+
+
 def test_the_worst_examples_are_those_of_the_lowest_figure(ann):
     run = runs_of(ann.site)["a"]
     summary = json.loads((Path(run.place) / "summary.json").read_text())

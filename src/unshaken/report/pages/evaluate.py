@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,21 @@ from typing import Any
 from unshaken.core.part import CLEAN
 from unshaken.core.values import text_of
 from unshaken.report import cells
-from unshaken.report.blocks import Block, Cell, Facts, Heading, Headline, Items, Span, Table, Text, Tile, Tiles, plain
+from unshaken.report.blocks import (
+    Block,
+    Cell,
+    Details,
+    Facts,
+    Heading,
+    Headline,
+    Items,
+    Span,
+    Table,
+    Text,
+    Tile,
+    Tiles,
+    plain,
+)
 from unshaken.report.gates.kept import read_gates
 from unshaken.report.pages.data_health import health_blocks
 from unshaken.report.pages.holistic import zero_shot_blocks
@@ -91,13 +106,16 @@ def _cell(column: str, value: Any) -> Cell | Text:
 
 
 def _listings(source: Source) -> list[Block]:
-    return [
+    tables = [
         Table(
             one["caption"], cells.columns(*one["columns"]),
             tuple(tuple(map(_cell, one["columns"], row)) for row in one["rows"]), brief=True,
         )
         for one in source.record.listings
     ]  # fmt: skip
+    if source.record.method not in FOLDED:
+        return [*tables]
+    return [*tables[:1], *(Details(re.split("[,:.]", table.caption)[0], (table,)) for table in tables[1:])]
 
 
 def _picture(source: Source) -> list[Block]:
@@ -150,6 +168,8 @@ FOLLOWING: dict[str, Text] = {
     "data-health": ("look at the images below that a check points at; the rows ", Span("issues", "code"), " name all."),
 }
 """Name of an evaluation to what to do after it, where that is not to hold its figures."""
+FOLDED = ("data-drift", "data-health")
+"""Evaluations whose tables are folded behind the first one, which has the answer."""
 PICTURES: dict[str, Drawing] = {"natural-shift": robustness_blocks}
 """Name of an evaluation to the picture that its page begins with."""
 DRAWN: dict[str, Drawing] = {

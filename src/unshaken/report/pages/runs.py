@@ -14,7 +14,7 @@ from unshaken.report.figures.outcomes import consistent_under, right_under
 from unshaken.report.pages.page_kind import compose
 from unshaken.report.read.frame import read_frame
 from unshaken.report.sections import Other
-from unshaken.report.sections.comparison import change_tiles, comparison_blocks, difference_strips
+from unshaken.report.sections.comparison import answer, change_tiles, comparison_blocks, difference_strips
 from unshaken.report.summary import Summary, build
 from unshaken.run import read_config
 from unshaken.store.run_dir import RunDir
@@ -90,7 +90,7 @@ def comparison_page(comparisons: Comparisons) -> Page:
 
     def head(source: Comparisons) -> list[Block]:
         lead = (
-            (Span(c.candidate_name, "strong"), f", on the same {counted(c.n, 'image')}: {c.verdicts}.")
+            (Span(c.candidate_name, "strong"), f" {answer(c)}; on the same {counted(c.n, 'image')} {c.verdicts}.")
             for c in source.runs
         )
         names = [c.candidate_name for c in source.runs]

@@ -131,6 +131,26 @@ SLICES = 10
 VERDICTS = {"better": Span("▲ better", "good"), "worse": Span("▼ worse", "bad")}
 
 
+def answer(comparison: RunComparison) -> str:
+    """Whether the candidate is better than the baseline and under what the most, in words that follow its name.
+
+    Only differences whose whole interval lies on one side of 0 are named; the intervals are those of `comparison`.
+    """
+    parts = list[str]()
+    for verdict in VERDICTS:
+        shown = [c for c in comparison.conditions if c.verdict == verdict]
+        if shown:
+            most = max(shown, key=lambda c: abs(c.paired.difference.value))
+            change = most.paired.difference
+            low, high = sorted((abs(change.low), abs(change.high)))
+            name = wording.name_of(most.condition)
+            than = "" if parts else f" than {comparison.baseline_name}"
+            where = f"on {name}" if most.condition.id == CLEAN.id else f"under {name}"
+            size = f"{100 * abs(change.value):.1f} points {where} ({100 * low:.1f} to {100 * high:.1f})"
+            parts.append(f"{verdict}{than} by {size}")
+    return f"is {' and '.join(parts)}" if parts else f"cannot be told apart from {comparison.baseline_name}"
+
+
 def change_tiles(comparison: RunComparison) -> tuple[Tile, ...]:
     """Large numbers: unchanged images, and the changes with the greatest gain and the greatest loss."""
     clean = [("unchanged images", c) for c in comparison.conditions if c.condition.id == CLEAN.id]

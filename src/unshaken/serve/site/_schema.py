@@ -7,7 +7,7 @@ import sqlalchemy as sa
 metadata = sa.MetaData()
 
 run = sa.Table(
-    "site_run_4", metadata,  # the number grows when the columns change; a list of an earlier form is then made anew
+    "site_run_5", metadata,  # the number grows when the columns change; a list of an earlier form is then made anew
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("root", sa.Text, nullable=False),
     sa.Column("place", sa.Text, nullable=False, unique=True),
@@ -37,11 +37,12 @@ run = sa.Table(
     sa.Column("units", sa.Float(53), nullable=False),
     sa.Column("seconds", sa.Float(53), nullable=False),
     sa.Column("passes", sa.Float(53), nullable=False),
+    sa.Column("settings", sa.Text, nullable=False),  # JSON: name to number, and `commit` to text
     sa.Column("parent", sa.Text, nullable=False),  # place of the run that keeps this one inside, or empty
     sa.Column("search", sa.Text, nullable=False),
-    *(sa.Index(f"site_run_4_{name}", name, "id") for name in ("modified", "name", "clean", "worst", "samples")),
-    sa.Index("site_run_4_data", "data_key"),
-    sa.Index("site_run_4_parent", "parent"),
+    *(sa.Index(f"site_run_5_{name}", name, "id") for name in ("modified", "name", "clean", "worst", "samples")),
+    sa.Index("site_run_5_data", "data_key"),
+    sa.Index("site_run_5_parent", "parent"),
 )  # fmt: skip
 
 tag = sa.Table(
@@ -67,6 +68,15 @@ saved = sa.Table(
     sa.Column("query", sa.Text, nullable=False),
 )  # fmt: skip
 """Filters of the list under a name, as the query of an address."""
+
+selection = sa.Table(
+    "site_selection", metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("name", sa.String(40), primary_key=True),
+    sa.Column("inside", sa.Text, nullable=False),
+    sa.Column("outside", sa.Text, nullable=False),
+)  # fmt: skip
+"""Points of a run's map that were chosen, under a name: numbers of these samples and of the others, as JSON."""
 
 deleted = sa.Table(
     "site_deleted", metadata,

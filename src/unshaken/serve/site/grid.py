@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -76,6 +77,7 @@ class GridFilters:
         low: least confidence, in [0, 1].
         high: largest confidence, in [0, 1].
         flag: name of a flag that names the samples.
+        chosen: numbers of the samples.
     """
 
     outcome: Outcome = Outcome.ANY
@@ -84,6 +86,7 @@ class GridFilters:
     low: float | None = None
     high: float | None = None
     flag: str = ""
+    chosen: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +210,7 @@ def _conditions(filters: GridFilters) -> tuple[list[str], list[Any]]:
         ("confidence >= ?", filters.low),
         ("confidence <= ?", filters.high),
         ("n IN (SELECT n FROM flagged WHERE name = ?)", filters.flag or None),
+        ("n IN (SELECT unnest(?::INTEGER[]))", None if filters.chosen is None else list(filters.chosen)),
     ):
         if value is not None:
             fits.append(text)

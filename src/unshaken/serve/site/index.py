@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ LONGEST_TAG = 40
 MOST_TAGS = 20
 LONGEST_NOTE = 2000
 MOST_SAVED = 50
-"""Filters of the list that are kept under a name."""
+"""Filters of the list, and selections of a run, that are kept under a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,51 @@ class RunIndex:
                 (name, query) for name, query in connection.execute(sa.select(t.saved.c.name, t.saved.c.query))
             )
 
+    def save_selection(self, place: str, name: str, inside: Sequence[int], outside: Sequence[int] = ()) -> str:
+        """Keep chosen samples of a run under a name, in the place of those that had it; none forgets them.
+
+        Args:
+            place: of the run.
+            name: 1 to 40 printable characters.
+            inside: numbers of the chosen samples.
+            outside: those of the samples that could have been chosen and were not.
+
+        Returns:
+            The name as it is kept.
+
+        Raises:
+            ParameterError: it is no name, or too many are kept of this run.
+        """
+        name, c = _label(name, "the name of a selection"), t.selection.c
+        with self._database.writing() as connection:
+            connection.execute(t.selection.delete().where(c.place == place, c.name == name))
+            kept = connection.execute(sa.select(sa.func.count(c.name)).where(c.place == place)).scalar_one()
+            if inside and kept >= MOST_SAVED:
+                raise ParameterError(f"{MOST_SAVED} selections of this run are kept already: remove one first")
+            if inside:
+                values = {"inside": json.dumps(list(inside)), "outside": json.dumps(list(outside))}
+                connection.execute(t.selection.insert().values(place=place, name=name, **values))
+        return name
+
+    def selections(self, place: str) -> list[str]:
+        """The names of the kept selections of a run."""
+        with self._database.reading() as connection:
+            names = connection.execute(sa.select(t.selection.c.name).where(t.selection.c.place == place))
+            return sorted(names.scalars())
+
+    def selection(self, place: str, name: str) -> tuple[list[int], list[int]]:
+        """The numbers of the samples inside and outside of a kept selection.
+
+        Raises:
+            ParameterError: the run has none of this name.
+        """
+        c = t.selection.c
+        with self._database.reading() as connection:
+            found = connection.execute(sa.select(c.inside, c.outside).where(c.place == place, c.name == name)).first()
+        if found is None:
+            raise ParameterError(f"the run has no selection {name!r}: choose another one, or save it on the map")
+        return json.loads(found.inside), json.loads(found.outside)
+
     def archive(self, place: str, *, archived: bool) -> None:
         """Put a run into the archive, or take it out; its directory stays as it is."""
         with self._database.writing() as connection:
@@ -235,6 +281,7 @@ def _whole(root: str) -> str:
 def _row(root: str, found: FoundRun, record: RunRecord) -> dict[str, Any]:
     values = asdict(record)
     values |= values.pop("cost")
+    values["settings"] = json.dumps(record.settings)
     del values["words"], values["above"]
     for name in ("clean", "worst"):
         values[name] = t.ABSENT if values[name] is None else values[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -12,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError, UnshakenError
-from unshaken.core.texts import first_line, printable
+from unshaken.core.numbers import parse_number
+from unshaken.core.texts import first_line, parse_values, printable
 from unshaken.report.gates.kept import read_gates
 from unshaken.serve.site.cost import NO_COST, Cost, describe_work, read_cost
 from unshaken.serve.site.figure import own_figure
@@ -32,6 +34,8 @@ KINDS = {
 SUMMARY = "summary.json"
 LONGEST = 300
 """Characters that the list keeps of a text."""
+MOST_SETTINGS = 100
+LARGEST = 1e12
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -59,6 +63,13 @@ class _Step(_Lenient):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
+class _Entry(_Lenient):
+    method: str = ""
+    params: dict[str, Any] = Field(default_factory=dict)
+    severities: list[Any] = Field(default_factory=list)
+    eps: list[Any] = Field(default_factory=list)
+
+
 class _Config(_Lenient):
     model: str = ""
     model_name: str = ""
@@ -72,6 +83,9 @@ class _Config(_Lenient):
     methods: dict[str, _Method] = Field(default_factory=dict)
     steps: list[_Step] = Field(default_factory=list)
     inside: list[str] = Field(default_factory=list)
+    plan: list[_Entry] = Field(default_factory=list)
+    parameters: Any = None
+    provenance: dict[str, Any] = Field(default_factory=dict)
 
 
 class _Figure(_Lenient):
@@ -110,6 +124,7 @@ class RunRecord:
         figure: the one that its kind is made for; see `unshaken.serve.site.figure`.
         classes: digest of the names of the model's classes; empty without any.
         cost: what it took, of a finished run.
+        settings: seed, budgets and other numbers by which runs of a model differ, by name, and `commit` of the code.
         above: folders up to the run that keeps this one inside; 0 for a run of its own.
     """
 
@@ -132,6 +147,7 @@ class RunRecord:
     figure: str = ""
     classes: str = ""
     cost: Cost = NO_COST
+    settings: dict[str, float | str] = field(default_factory=dict, repr=False)
     above: int = 0
     words: tuple[str, ...] = field(default=(), repr=False)
 
@@ -186,6 +202,7 @@ def _read_run(run: RunDir) -> RunRecord:
         figure=own_figure(kind, held) if isinstance(held, dict) else "",
         classes=_digest(config.classes),
         cost=_cost(kind, config, held) if summary.complete else NO_COST,
+        settings=_settings_of_evaluation(config),
         above=above,
         words=tuple(clip(name) for name in [*config.methods][:50]),
     )
@@ -211,6 +228,56 @@ def _cost_of_training(record: dict[str, Any]) -> Cost:
     if not isinstance(usable, int) or not isinstance(epochs, int) or not isinstance(recipes, list):
         return NO_COST
     return read_cost(result, f"harden {describe_work(clip('+'.join(map(str, recipes))))}", usable * epochs)
+
+
+def _settings_of_evaluation(config: _Config) -> dict[str, float | str]:
+    """The settings of an evaluation; a budget or severity is one where a method has a single one."""
+    named: list[tuple[str, Any]] = [("seed", config.seed), ("model parameters", config.parameters)]
+    budgets = {str(one) for entry in config.plan for one in entry.eps}
+    named += [("eps", one) for one in budgets if len(budgets) == 1]
+    for entry in config.plan:
+        for name, values in (("eps", entry.eps), ("severity", entry.severities)):
+            named += [(f"{entry.method} {name}", one) for one in values if len(values) == 1]
+        named += [(f"{entry.method} {name}", value) for name, value in entry.params.items()]
+    return _settings(named, config.provenance)
+
+
+def _settings_of_training(record: dict[str, Any]) -> dict[str, float | str]:
+    """The settings of a training: of its loop and recipes, and the budget of the attacks on held-out images."""
+    training, result, recipes, provenance = (record.get(k) for k in ("training", "result", "recipes", "provenance"))
+    threat = result.get("threat") if isinstance(result, dict) else None
+    named = list(training.items()) if isinstance(training, dict) else []
+    named += [("eps", threat.get("eps"))] if isinstance(threat, dict) else []
+    for one in recipes if isinstance(recipes, list) else ():
+        try:
+            name, values = parse_values(one if isinstance(one, str) else "")
+        except UnshakenError:
+            continue
+        named += [(f"{name} {key}", value) for key, value in values.items()]
+    return _settings(named, provenance if isinstance(provenance, dict) else {})
+
+
+def _settings(named: Sequence[tuple[str, Any]], provenance: dict[str, Any]) -> dict[str, float | str]:
+    """Those of named values that are numbers, the first of each name, and the commit; of a stranger."""
+    found = dict[str, float | str]()
+    if isinstance(commit := provenance.get("commit"), str) and commit:
+        found["commit"] = clip(commit[:60])
+    for name, value in named:
+        number = _number(value)
+        if number is not None and len(found) < MOST_SETTINGS:
+            found.setdefault(clip(str(name)[:60]), number)
+    return found
+
+
+def _number(value: Any) -> float | None:
+    """A number as JSON has it, or a text such as `8/255`; None for others and for numbers that no axis holds."""
+    try:
+        number = parse_number(value) if isinstance(value, str) else value
+    except UnshakenError:
+        return None
+    if isinstance(number, bool) or not isinstance(number, int | float) or not -LARGEST <= number <= LARGEST:
+        return None
+    return float(number)
 
 
 def _digest(names: list[str]) -> str:
@@ -259,9 +326,11 @@ def _read_other(run: RunDir, name: str) -> RunRecord:
         model=text("model_name", "model", "arch"),
         model_spec=_spec(text("model", "arch")),
         data=_spec(text("data")),
+        data_key=text("data_fingerprint")[:64] if name == "harden.json" else "",
         plan=text("slug", "recipe", "method", "kind"),
         figure=own_figure(KINDS[name], found),
         cost=_cost_of_training(found) if name == "harden.json" and done else NO_COST,
+        settings=_settings_of_training(found) if name == "harden.json" else {},
     )
 
 

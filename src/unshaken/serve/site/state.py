@@ -112,21 +112,23 @@ class Site:
             return None
         return self._reports.get((listed.place, listed.mark), lambda: self._make_report(listed.place))
 
-    def compare(self, baseline: ListedRun, candidate: ListedRun) -> tuple[Block, ...]:
-        """The blocks of a comparison of two runs.
+    def compare(self, runs: Sequence[ListedRun]) -> tuple[Block, ...]:
+        """The blocks of a comparison of runs with the first of them.
+
+        Args:
+            runs: two or more.
 
         Raises:
-            ParameterError: they have no samples in common, or cannot be compared.
+            ParameterError: they have no samples in common with the first, or cannot be compared.
             RunError: one of them is damaged.
         """
         from unshaken.report import compare_runs
 
-        if max(run.samples * run.conditions for run in (baseline, candidate)) > MOST_OUTCOMES:
+        outcomes = [run.samples * run.conditions for run in runs]
+        if max(outcomes) > MOST_OUTCOMES or sum(outcomes) > 2 * MOST_OUTCOMES:
             raise ParameterError("these runs are too large for a page: use 'unshaken compare'")
-        key = tuple((run.place, run.mark) for run in (baseline, candidate))
-        return self._reports.get(
-            key, lambda: comparison_page(compare_runs([RunDir(baseline.place), RunDir(candidate.place)])).blocks
-        )
+        key = tuple((run.place, run.mark) for run in runs)
+        return self._reports.get(key, lambda: comparison_page(compare_runs([RunDir(r.place) for r in runs])).blocks)
 
     def board(self, runs: Sequence[ListedRun]) -> tuple[Block, ...]:
         """The blocks of the board of some runs, whose figures lead to the pages of the runs and their models.

@@ -243,7 +243,8 @@
       var name = make("input", { id: id + "name", value: "lasso", maxLength: 60 });
       report.append(make("div", { className: "controls" }, [
         make("div", {}, [make("label", { htmlFor: name.id, textContent: "Name of the slice" }), name]),
-        button("Download CSV", function () { download(name.value); }), button("Copy the ids", function () { copy(some); })]));
+        button("Download CSV", function () { download(name.value); }), button("Copy the ids", function () { copy(some); }),
+        pages && pages.dataset.save ? button("Save as a filter of the samples", function () { keep(name.value); }) : ""]));
       if (data.rest === null) report.append(make("p", { className: "small soft", textContent: "The file names the drawn images alone; draw all by --points." }));
       var list = make("ul", { className: "ids" });
       some.slice(0, LISTED).forEach(function (i) { list.append(make("li", {}, [button(data.ids[i], function () { open(i); })])); });
@@ -297,6 +298,16 @@
       var link = make("a", { href: URL.createObjectURL(new Blob([csv(name)], { type: "text/csv" })), download: (name || "lasso").replace(/[^\w-]+/g, "-") + ".csv" });
       link.click();
       setTimeout(function () { URL.revokeObjectURL(link.href); }, 1000);
+    }
+    function keep(name) {  // send the choice to the server: a bit for each point, in pieces that a form takes
+      var bits = new Uint8Array(Math.ceil(n / 8)), sent = make("form", { method: "post", action: pages.dataset.save, hidden: true });
+      for (var i = 0; i < n; i++) if (chosen[i]) bits[i >> 3] |= 128 >> (i & 7);
+      var fields = [["form", pages.dataset.form], ["name", name || "lasso"], ["points", n]], text = "";
+      bits.forEach(function (one) { text += String.fromCharCode(one); });
+      btoa(text).match(/.{1,3000}/g).forEach(function (piece) { fields.push(["chosen", piece]); });
+      fields.forEach(function (one) { sent.append(make("input", { type: "hidden", name: one[0], value: one[1] })); });
+      document.body.append(sent);
+      sent.submit();
     }
     function copy(some) {
       var text = some.map(function (i) { return data.ids[i]; }).join("\n"), box = make("textarea", { value: text, readOnly: true, rows: 6 });

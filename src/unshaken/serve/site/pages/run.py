@@ -67,7 +67,12 @@ def report(here: InRun) -> Response:
         return here.answer(
             "report", "Report", "report", notes=render_blocks(notes), file=here.address("report.html") if there else ""
         )
-    return answer_blocks(**here.layout("Report", "report"), blocks=blocks, samples=here.address("samples"))
+    return answer_blocks(
+        **here.layout("Report", "report"),
+        blocks=blocks,
+        samples=here.address("samples"),
+        save="" if here.site.read_only else here.address("selections"),
+    )
 
 
 @router.get("/report.html")

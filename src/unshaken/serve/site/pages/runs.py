@@ -1,12 +1,14 @@
-"""The list of runs, with filters; the comparison of two of them; and the table of papers with their newest runs."""
+"""The list of runs, with filters; the comparison of some of them; and the table of papers with their newest runs."""
 
 from __future__ import annotations
 
 from functools import cache
+from string import ascii_uppercase
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query
 from fastapi.responses import RedirectResponse, Response
+from pydantic import Field as Bounds
 from pydantic import ValidationError
 
 from unshaken.core.errors import ParameterError, UnshakenError
@@ -129,17 +131,34 @@ def _order(text: str) -> Order:
 Number = Annotated[int, Query(ge=1, le=LARGEST)]
 
 
+MOST_CANDIDATES = 9
+"""Runs that are compared with a baseline on one page."""
+
+
 @router.get("/compare")
-def compare(site: Here, session: Reader, baseline: Number, candidate: Number) -> Response:
-    """The paired comparison of two runs."""
-    runs = find_run(site, baseline), find_run(site, candidate)
+def compare(
+    site: Here,
+    session: Reader,
+    baseline: Number,
+    candidate: Annotated[tuple[Annotated[int, Bounds(ge=1, le=LARGEST)], ...], Query()] = (),
+) -> Response:
+    """The paired comparison of runs with a baseline; each candidate is counted once."""
+    if not candidate:
+        raise HTTPException(404, "No run was chosen: go back and choose one or more.")
+    chosen = tuple(dict.fromkeys(candidate))
+    if len(chosen) > MOST_CANDIDATES:
+        words = f"{len(chosen):,} runs were chosen; choose at most {MOST_CANDIDATES}, or use 'unshaken compare'."
+        raise HTTPException(400, words)
+    runs = [find_run(site, number) for number in (baseline, *chosen)]
     try:
-        blocks, status = site.compare(*runs), 200
+        blocks, status = site.compare(runs), 200
     except UnshakenError as error:
         words = f"These runs cannot be compared: {error}."
         blocks, status = (Prose(words, "bad"),), 400
-    nav = tuple((f"{what}: {run.name}", f"/runs/{run.id}", False) for what, run in zip(("A", "B"), runs, strict=True))
-    found = answer_blocks(f"{runs[0].name} and {runs[1].name}", blocks, session=session, nav=nav)
+    letters = zip(ascii_uppercase, runs, strict=False)
+    nav = tuple((f"{letter}: {run.name}", f"/runs/{run.id}", False) for letter, run in letters)
+    title = f"{runs[0].name} and {', '.join(run.name for run in runs[1:])}"
+    found = answer_blocks(title, blocks, session=session, nav=nav)
     found.status_code = status
     return found
 

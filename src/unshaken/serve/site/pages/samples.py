@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.responses import Response
 
 from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.numbers import parse_number
 from unshaken.core.part import CLEAN
+from unshaken.core.texts import csv_text
+from unshaken.report.blocks import walk
+from unshaken.report.drawings import PointMap
+from unshaken.serve.access import Sent
 from unshaken.serve.images import Picture, answer_picture
 from unshaken.serve.site.grid import GridFilters, GridOrder, GridPage, Outcome
 from unshaken.serve.site.listing import RunFilters, comparable, list_runs
@@ -40,12 +47,12 @@ def search_classes(here: InRun, q: Annotated[str, Query(max_length=200)] = "") -
 @router.get("/samples")
 def grid(
     here: InRun, condition: Field = "", outcome: Field = "", label: Field = "", predicted: Field = "", low: Field = "",
-    high: Field = "", flag: Field = "", order: Field = "", after: Field = "",
+    high: Field = "", flag: Field = "", selection: Field = "", order: Field = "", after: Field = "",
 ) -> Response:  # fmt: skip
     """A page of samples under a condition."""
     asked = {
         "condition": condition, "outcome": outcome, "label": label, "predicted": predicted, "low": low, "high": high,
-        "flag": flag, "order": order,
+        "flag": flag, "selection": selection, "order": order,
     }  # fmt: skip
     page, trouble, flags, known = GridPage(), "", list[str](), list[str]()
     try:
@@ -58,12 +65,70 @@ def grid(
         trouble = f"{error}."
     shown = {
         "asked": asked, "page": page, "conditions": known, "flags": flags, "words": WORDS, "orders": ORDERS,
+        "selections": here.site.index.selections(here.listed.place),
         "first": here.address("samples", **asked) if after else "",
         "more": here.address("samples", **asked, after=page.next) if page.next else "",
     }  # fmt: skip
     found = here.answer("samples", "Samples", "samples", trouble=trouble, **shown)
     found.status_code = 400 if trouble else 200
     return found
+
+
+@router.post("/selections")
+def save_selection(here: InRun, sent: Sent) -> Response:
+    """Keep the points that were chosen on the map under a name, or forget them."""
+    index, place = here.site.index, here.listed.place
+    try:
+        if sent.one("remove", ""):
+            index.save_selection(place, sent.one("name"), ())
+            return here.go("samples", condition=sent.one("condition", ""))
+        inside, outside = _read_points(here, sent.one("points"), "".join(sent.all("chosen")))
+        name = index.save_selection(place, sent.one("name"), inside, outside)
+    except UnshakenError as error:
+        raise HTTPException(400, f"{error}.") from None
+    return here.go("samples", selection=name)
+
+
+def _read_points(here: RunContext, points: str, chosen: str) -> tuple[list[int], list[int]]:
+    """The numbers of the samples of the map's points, those that were chosen and the others.
+
+    Args:
+        here: the run with the map.
+        points: how many the page drew.
+        chosen: a bit for each point in base64, the first of a byte its highest.
+
+    Raises:
+        ParameterError: the run has no map, or another one than the page drew; or none of its points is chosen.
+        RunError: the run is damaged.
+    """
+    drawn = next((b for b in walk(here.site.report(here.listed) or ()) if isinstance(b, PointMap)), None)
+    if drawn is None:
+        raise ParameterError("the run has no map here: make it with 'unshaken map'")
+    numbers = np.frombuffer(base64.b64decode(json.loads(drawn.data)["numbers"]), "<i4")
+    try:
+        bits = np.unpackbits(np.frombuffer(base64.b64decode(chosen, validate=True), np.uint8))
+    except ValueError:
+        bits = np.zeros(0, np.uint8)
+    if points != str(len(numbers)) or len(bits) != 8 * -(-len(numbers) // 8):
+        raise ParameterError("the map has changed since the page was loaded: load it again and choose anew")
+    inside = bits[: len(numbers)] == 1
+    if not inside.any():
+        raise ParameterError("no image is chosen: draw around some on the map")
+    return numbers[inside].tolist(), numbers[~inside].tolist()
+
+
+@router.get("/selection.csv")
+def selection_table(here: InRun, name: Field) -> Response:
+    """A kept selection as the column that `--meta` reads: `in`, `out`, and no value for images without a point."""
+    try:
+        inside, outside = here.site.index.selection(here.listed.place, name)
+    except ParameterError as error:
+        raise HTTPException(404, f"{error}.") from None
+    value = dict.fromkeys(inside, "in") | dict.fromkeys(outside, "out")
+    rows = ((id, value.get(n, "")) for n, id in enumerate(here.opened.config.ids))
+    file = "".join(c if c.isascii() and c.isalnum() else "-" for c in name)
+    headers = {"content-disposition": f'attachment; filename="{file}.csv"'}
+    return Response(csv_text(["id", name], rows), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.get("/samples/{n}")
@@ -160,6 +225,7 @@ def _filters(here: RunContext, asked: dict[str, str]) -> GridFilters:
         low=parse_number(asked["low"], "confidence") if asked["low"].strip() else None,
         high=parse_number(asked["high"], "confidence") if asked["high"].strip() else None,
         flag=asked["flag"],
+        chosen=here.site.index.selection(here.listed.place, name)[0] if (name := asked["selection"]) else None,
     )
 
 
