@@ -50,7 +50,7 @@ def test_a_comparison_says_whether_and_by_how_much_it_is_better(make_run: Make, 
     runs = [make_run("one", plan=FOG), make_run("two", plan=FOG, shift=2.0, model_name="second")]
     text = first_screen(comparison_page(compare_runs(runs)))
     assert text.startswith("Is second better than small net?")
-    assert "on the same 48 images better under 0, worse under 2" in text
+    assert "on the same 48 images it is better under 0, worse under 2" in text
     assert "greatest loss 87.5 to 62.5 % fog, severity 1: -25.0 points" in text  # wrong are one of eight, then three
 
 

@@ -90,7 +90,7 @@ def comparison_page(comparisons: Comparisons) -> Page:
 
     def head(source: Comparisons) -> list[Block]:
         lead = (
-            (Span(c.candidate_name, "strong"), f" {answer(c)}; on the same {counted(c.n, 'image')} {c.verdicts}.")
+            (Span(c.candidate_name, "strong"), f" {answer(c)}; on the same {counted(c.n, 'image')} it is {c.verdicts}.")
             for c in source.runs
         )
         names = [c.candidate_name for c in source.runs]
