@@ -131,7 +131,10 @@ EXPECTED = {
         "train=; share=0.5 >0 <1; layers=[]; pool=mean; classifiers=['svm', 'logistic']; c=None >0; "
         "k=20 >=1; retrieval=True; whiten=0 >=0; pixels=True"
     ),
-    ("tasks", "natural-shift"): "standard=; standard_accuracy=None >0 <1; set=; baselines=; leave_out=[]; before=",
+    (
+        "tasks",
+        "natural-shift",
+    ): "standard=; standard_accuracy=None >0 <1; set=; baselines=; leave_out=[]; group=; before=",
     ("tasks", "prediction-sets"): (
         "score=aps; coverage=0.9 >0 <1; by=all; random=True; penalty=0.01 >=0; free=5 >=0; calibration=; "
         "share=0.5 >0 <1; plan="
