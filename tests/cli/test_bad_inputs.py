@@ -84,7 +84,6 @@ def test_the_table_covers_every_kind():
         "path",
         "run directory",
         "SQL",
-        "transfer",
     }
     assert counts.keys() == kinds
     assert min(counts.values()) >= 3

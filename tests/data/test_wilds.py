@@ -42,6 +42,16 @@ def test_iwildcam(tmp_path):
     assert int(load_data(f"wilds:{folder}").read(1)[0, 0, 0]) == 5
 
 
+@pytest.mark.parametrize("change", [("test,c2.png,2,", "test,c2.png,1,"), (",2,seq2,", ",9,seq2,")])
+def test_other_labels_or_columns_are_other_data(tmp_path, change):
+    folder = iwildcam(tmp_path)
+    before = load_data(f"wilds:{folder}").fingerprint
+    assert load_data(f"wilds:{folder}").fingerprint == before
+    text = (folder / "metadata.csv").read_text()
+    (folder / "metadata.csv").write_text(text.replace(*change))
+    assert load_data(f"wilds:{folder}").fingerprint != before
+
+
 def test_camelyon17_has_hospitals_by_which_patches_are_outside(tmp_path):
     rows = []
     for i, (centre, split) in enumerate([(0, 0), (3, 1), (1, 0), (2, 0), (2, 1)]):

@@ -165,6 +165,12 @@ def audit(
     return make_run(session, options, out, json, lambda o: api.audit(model, data, plan, **o))
 
 
+Budgets = Annotated[
+    list[str] | None,
+    Option("Maximum size of the perturbation, for pixels in [0, 1]. Default: 8/255. May be repeated.", "E"),
+]
+
+
 @verb
 def attack(
     session: Session,
@@ -184,10 +190,7 @@ def attack(
     norm: Annotated[
         str | None, Option("Norm of the perturbation. Default: the first that the attack supports.", "linf|l2|l1|l0")
     ] = None,
-    eps: Annotated[
-        list[str] | None,
-        Option("Maximum size of the perturbation, for pixels in [0, 1]. Default: 8/255. May be repeated.", "E"),
-    ] = None,
+    eps: Budgets = None,
     target: Annotated[
         str | None,
         Option(
@@ -339,7 +342,7 @@ def matrix(
     session.makes_run(out, given=True)
     with progress(session):
         done = api.matrix(**given, out=out, resume=resume, engine=engine, part=part, download=download)
-    return show_matrix(session, done, json)
+    return _show_matrix(session, done, json)
 
 
 @verb
@@ -366,10 +369,7 @@ def transfer(
     norm: Annotated[
         str | None, Option("Norm of the perturbation. Default: the first that the attack supports.", "linf|l2|l1")
     ] = None,
-    eps: Annotated[
-        list[str] | None,
-        Option("Maximum size of the perturbation, for pixels in [0, 1]. Default: 8/255. May be repeated.", "E"),
-    ] = None,
+    eps: Budgets = None,
     source: Annotated[
         list[str] | None,
         Option("Name of a model to make examples on, which needs gradients. Default: all. May be repeated.", "NAME"),
@@ -407,7 +407,7 @@ def transfer(
             seed=seed, gates=gate or (), device=device, resume=resume, engine=engine, allow_large_eps=allow_large_eps,
             download=download,
         )  # fmt: skip
-    return show_matrix(session, done, json)
+    return _show_matrix(session, done, json)
 
 
 def _split_names(models: list[str]) -> dict[str, str] | list[str]:
@@ -428,7 +428,7 @@ def _split_names(models: list[str]) -> dict[str, str] | list[str]:
     return found
 
 
-def show_matrix(session: Session, done: MatrixResult, as_json: bool) -> int:
+def _show_matrix(session: Session, done: MatrixResult, as_json: bool) -> int:
     """Show a finished matrix.
 
     Args:

@@ -64,7 +64,7 @@ class WildsDataset(Dataset):
         bad = {**bad, **{i: f.bad for i, f in enumerate(files) if f.bad}}
         ids = [f.id for f in files]
         super().__init__(ids=ids, labels=numbers, classes=names, root=str(root), options=options, bad=bad)
-        self._files, self._columns = files, columns
+        self._files, self._columns, self._names = files, columns, labels
 
     @override
     def fetch(self, index: int) -> Path:
@@ -76,7 +76,7 @@ class WildsDataset(Dataset):
 
     @override
     def content(self) -> Iterable[object]:
-        return ((f.id, f.mark) for f in self._files)
+        return (*((f.id, f.mark) for f in self._files), self._names, sorted(self._columns.items()))
 
 
 def open_wilds(target: str, options: Options) -> WildsDataset:

@@ -218,12 +218,9 @@ class NaturalShift(Evaluation):
         allowed = torch.tensor(range(outputs) if subject.model.within == "all" else groups.allowed)
         home = {k: g for g, group in enumerate(groups.groups) for k in group}
         index = {c: home[group[0]] for c, group in enumerate(own.groups) if group and group[0] in home}
-        if (
-            shifted.several_answers
-        ):  # a class of the model is in several sets, so an image has the classes of its own set
+        named = shifted
+        if shifted.several_answers:  # a class is in several sets, so that an image has the classes of its own set
             groups, index, named = own, {c: c for c in index}, data
-        else:
-            named = shifted
         chosen = [i for i in subject.indices if int(data.labels[i]) in index]
         for batch in replace(subject, indices=chosen).batches():
             with torch.inference_mode():
