@@ -62,5 +62,5 @@ def test_a_comparison_is_three_files(make_run: Make, tmp_path: Path) -> None:
     one = json.loads(out.read("compare.json"))["comparisons"][0]
     assert [c["verdict"] for c in one["conditions"]] == ["not shown", "worse", "worse"]
     assert b"<!doctype html>" in out.read("compare.html")
-    assert b"# Is small net better than small net?" in out.read("compare.md")
+    assert rb"# Is small net \(b\) better than small net \(a\)?" in out.read("compare.md")
     assert isinstance(result.runs[0], RunComparison)

@@ -36,6 +36,19 @@ ANSWERS = {
         "what next?": "Next: unshaken labels review",
     },
     "generate": {"what is a generated image worth?": "one real image is worth", "what next?": "Next: "},
+    "inspect": {
+        "how many images are pointed at?": r"\d+ of 200 images are pointed at",
+        "by which check most?": r"name all\. share low information [0-9.]+ % [0-9.]+ to [0-9.]+ %",
+        "what next?": "Next: look at the images below",
+    },
+    "drift": {
+        "does it differ?": r"[Nn]o difference from the reference is shown, at a level of 5%|differs",
+        "what next?": "Next: --gate",
+    },
+    "map": {"how good is it?": r"accuracy on 100 unchanged images of demo is [0-9.]+ %", "what next?": "Next: "},
+    "texture": {"does it tile better than the photo?": r"the photo scores [0-9.]+, .* the loss chose [0-9.]+"},
+    "matrix": {"which model is best?": r"correct under every change: .* best of 2"},
+    "board": {"which model is best?": r"correct under every change: .* best of 2"},
     "harden": {"how good is the trained model?": r"held-out, unchanged images [0-9.]+ %", "what next?": "Next: audit"},
 }
 """Questions of each page, with what answers them, before any part of it is opened."""
@@ -66,7 +79,7 @@ def test_the_first_screens_of_all_kinds_of_runs_answer_their_questions(
     from tests.serve.browsing import barriers_of
 
     monkeypatch.chdir(tmp_path)
-    gallery_pages.make_runs((*gallery_pages.COMMANDS, *gallery_pages.MORE), tmp_path / "runs")
+    gallery_pages.make_all(tmp_path / "runs")
     found = dict[str, Any]()
     for name, file in gallery_pages.every_page(tmp_path / "runs").items():
         for width in (1280, 390):

@@ -110,7 +110,8 @@ class DataHealth(Evaluation):
         options = subject.options
         model = ModelUse(self.model, subject.device, subject.seed, options["download"]) if self.model else None
         measured = measure_sets(subject, sets, list(checks.values()), model, self.run)
-        found = {name: check.find(measured) for name, check in checks.items()}
+        every = {name: check.find(measured) for name, check in checks.items()}
+        found = dict(sorted(every.items(), key=lambda item: -_flagged(item[1], measured)))  # most is shown first
         figures: dict[str, Figure] = {}
         for name, issues in found.items():
             write_issues(subject, name, issues, measured)
@@ -119,16 +120,14 @@ class DataHealth(Evaluation):
                 figures[f"share_{name.replace('-', '_')}"] = share(_flagged(issues, measured), issues.checked)
             figures |= issues.figures
         remarks = tuple(f"{checks[name].title}: {remark}" for name, one in found.items() for remark in one.remarks)
-        overview = sorted(
-            (
-                (checks[name].title, float(_flagged(one, measured)), figures.get(f"share_{name.replace('-', '_')}"))
-                for name, one in found.items() if checks[name].counts or len(one.rows)
-            ), key=lambda row: -row[1],
+        overview = tuple(
+            (checks[name].title, float(_flagged(one, measured)), figures.get(f"share_{name.replace('-', '_')}"))
+            for name, one in found.items() if checks[name].counts or len(one.rows)
         )  # fmt: skip
         tables = [Listing(*one.table) for one in found.values() if one.table is not None]
         return EvaluationFindings(
             {}, figures, remarks, answer=(_answer(found, measured),),
-            listings=(Listing("What each check points at.", ("check", "images", "share"), tuple(overview)), *tables),
+            listings=(Listing("What each check points at.", ("check", "images", "share"), overview), *tables),
             extra={"titles": {name: check.title for name, check in checks.items()}},
         )  # fmt: skip
 
