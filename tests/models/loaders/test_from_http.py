@@ -22,6 +22,7 @@ from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError, ParameterError, UnshakenError
 from unshaken.models import fingerprint, load_model
 from unshaken.models.loaders import http_client
+from unshaken.models.loaders.http_template import TEMPLATES
 from unshaken.store.run_dir import RunDir
 
 WEIGHT = np.random.default_rng(0).integers(-8, 9, (3, 64)).astype(np.float32) / 8
@@ -170,7 +171,7 @@ def test_a_template_of_ones_own(server, pixels, tmp_path):
 
 
 def test_probabilities_become_their_logarithm():
-    template = unshaken.models.loaders.http_template.TEMPLATES["mlflow"].model_copy(update={"output": "probabilities"})
+    template = TEMPLATES["mlflow"].model_copy(update={"output": "probabilities"})
     found = template.decode({"predictions": [[0.25, 0.75, 0.0]]}, 1, 0)
     np.testing.assert_allclose(found[0, :2], np.log([0.25, 0.75]), rtol=1e-6)
     assert found[0, 2] == np.log(np.finfo(np.float32).tiny).astype(np.float32)
