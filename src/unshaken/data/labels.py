@@ -70,7 +70,8 @@ def labels_from(column: Any, classes: Sequence[str], source: str) -> Labels:
 def labels_from_lists(column: Any, classes: Sequence[str], source: str) -> Labels:
     """Read a column whose values are lists of the labels that are valid for an image, as ImageNet-Hard has them.
 
-    Each different set of labels is a class of its own, called by the names of all its labels with `; ` between them.
+    Each different set of labels is a class of its own, called by the names of all its labels, a semicolon between each
+    two.
 
     Args:
         column: a pyarrow array of lists of whole numbers.
