@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from tests.papers.tiny import Tiny, make_tints
 from unshaken.papers import PaperResult, run_paper
+from unshaken.papers.datasets import Datasets, Split
 from unshaken.papers.folders import find_row
 
 
@@ -57,6 +60,7 @@ class Finished:
         out: the run directory.
         cache: the folder of trained networks.
         result: of the first run.
+        taken: the ids of each draw of images, as `Drawn` notes them.
     """
 
     text: str
@@ -65,11 +69,42 @@ class Finished:
     out: Path
     cache: Path
     result: PaperResult
+    taken: list[list[str]]
 
     @property
     def seed0(self) -> dict[str, Any]:
         """The figures of the first seed, of rows that keep them by seed."""
         return {k.removeprefix("seed0."): v for k, v in self.result.measured.items() if k.startswith("seed0.")}
+
+
+EXAMPLE = 2
+"""Images, at most, whose sizes alone are looked at, such as those that a model is shown to learn its layers."""
+
+
+class Drawn:
+    """Notes which images are taken of whole data sets, or of all images of some of their classes."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.whole: list[Split] = []
+        self.taken: list[list[str]] = []
+        read, take = Datasets.read, Split.__getitem__
+
+        def noted_read(datasets: Datasets, *args: Any, **options: Any) -> Split:
+            self.whole.append(read(datasets, *args, **options))
+            return self.whole[-1]
+
+        def noted_take(split: Split, rows: Any) -> Split:
+            found = take(split, rows)
+            if any(split is one for one in self.whole):
+                by_class = getattr(rows, "dtype", None) in (torch.bool, np.dtype(bool))
+                if by_class:
+                    self.whole.append(found)
+                elif EXAMPLE < len(found) < len(split):
+                    self.taken.append(sorted(set(found.ids)))
+            return found
+
+        patch.setattr(Datasets, "read", noted_read)
+        patch.setattr(Split, "__getitem__", noted_take)
 
 
 @pytest.fixture(scope="session")
@@ -107,15 +142,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
                         )
                         model = None if tiny.model is None else tiny.model(whole / "images")
                         patch.setenv("UNSHAKEN_CACHE", str(whole / "cache"))
-                        run_paper(text, out=whole / "run", data=data, model=model)
-                        (whole / "made.json").write_text(json.dumps([text, data, model]))
-                text, data, model = json.loads((whole / "made.json").read_text())
+                        with pytest.MonkeyPatch.context() as noting:
+                            drawn = Drawn(noting)
+                            run_paper(text, out=whole / "run", data=data, model=model)
+                        (whole / "made.json").write_text(json.dumps([text, data, model, drawn.taken]))
+                text, data, model, taken = json.loads((whole / "made.json").read_text())
                 for name in ("run", "cache"):
                     if (whole / name).exists():
                         shutil.copytree(whole / name, own / name)
                 (own / "images").symlink_to(whole / "images")
                 result = PaperResult.model_validate_json((own / "run" / "result.json").read_text())
-                known[slug] = Finished(text, data, model, own / "run", own / "cache", result)
+                known[slug] = Finished(text, data, model, own / "run", own / "cache", result, taken)
             patch.setenv("UNSHAKEN_CACHE", str(known[slug].cache))
             return known[slug]
 
