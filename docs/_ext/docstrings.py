@@ -15,7 +15,7 @@ def to_rest(text: str) -> str:
     parts = CODE.split(text)
     for i, part in enumerate(parts):
         if i % 2:
-            inner = part.strip("`")
+            inner = part.strip("`").strip()  # a literal with a space at an end is text in reStructuredText
             follows = parts[i + 1][:1]
             parts[i] = f"``{inner}``" + ("\\ " if follows.isalnum() else "")
         else:

@@ -1,12 +1,9 @@
 """How docstrings, which are plain text and a little Markdown, become reStructuredText."""
 
-import ast
 import importlib.util
-import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PATH = ROOT / "docs" / "_ext" / "docstrings.py"
+PATH = Path(__file__).parents[2] / "docs" / "_ext" / "docstrings.py"
 spec = importlib.util.spec_from_file_location("docstrings", PATH)
 docstrings = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(docstrings)
@@ -21,6 +18,7 @@ def rewritten(text):
 def test_code_is_literal_and_markup_that_is_not_meant_is_escaped():
     assert rewritten("Takes `a_` and x*y, |z|.") == "Takes ``a_`` and x\\*y, \\|z\\|."
     assert rewritten("Long `code\nhere`.") == "Long ``code\nhere``."
+    assert rewritten("Split at `; ` or `a`.") == "Split at ``;`` or ``a``."
 
 
 def test_doctests_stay():
@@ -54,19 +52,3 @@ def test_a_norm_at_the_start_of_a_line_is_no_table():
 def test_what_pydantic_makes_is_left_out():
     names = ("model_config", "CellAttack[PatchState]", "CellAttack", "certify")
     assert [docstrings.skip(None, "", name, None, False, None) for name in names] == [True, True, None, None]
-
-
-def test_no_literal_of_a_docstring_begins_or_ends_with_a_space():
-    """reStructuredText takes such a literal for text, and the build of the documentation fails."""
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    wrong, seen = [], 0
-    for path in sorted((ROOT / "src").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, documented):
-                continue
-            text = re.sub(r"```.*?```", "", ast.get_docstring(node) or "", flags=re.DOTALL)
-            literals = [literal for part in text.split("\n\n") for literal in re.findall(r"`([^`]+)`", part)]
-            seen += len(literals)
-            wrong += [f"{path.relative_to(ROOT)}: {literal!r}" for literal in literals if literal != literal.strip()]
-    assert seen > 1000
-    assert wrong == []
