@@ -88,6 +88,14 @@ def test_runs_that_differ_in_a_field_never_share_a_column(runs, tmp_path, field,
     assert {row["rank_high"] for row in made.table() if row["model"] == "other"} == {1}  # alone in its column
 
 
+def test_a_column_names_norm_and_budgets_of_its_attacks(tmp_path):
+    net, data = "demo:standard", "demo"
+    for norm, eps in (("linf", ["4/255", "0.1", "8/255"]), ("l2", "0.5")):
+        unshaken.attack(net, data, "fgsm", norm=norm, eps=eps, limit=10, out=tmp_path / "runs" / norm)
+    made = board(tmp_path, tmp_path / "runs")
+    assert {row["plan"] for row in made.table()} == {"fgsm linf 4/255 to 0.1", "fgsm l2 0.5"}
+
+
 def test_names_paths_and_batches_make_no_other_protocol(runs, tmp_path):
     audit(tmp_path, "other", 0.4, 5, name="another name", batch_size=7)
     made = board(tmp_path, runs, tmp_path / "other")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
+from unshaken.core.numbers import show_budget
 from unshaken.core.texts import csv_text
 from unshaken.report.gates.kept import KeptGates
 from unshaken.report.matrix import Matrix, MatrixCell, MatrixColumn, MatrixRecord, is_finished, rank_columns
@@ -277,5 +278,15 @@ def _titles(read: Sequence[tuple[RunConfig, Protocol]]) -> dict[str, tuple[str, 
     found = dict[str, tuple[str, str]]()
     for config, protocol in read:
         data = re.sub(r"\s+", " ", config.data)[-60:]
-        found.setdefault(protocol.digest, (f"{data} ({protocol.code})", config.plan_name))
+        found.setdefault(protocol.digest, (f"{data} ({protocol.code})", f"{config.plan_name}{_budgets(config)}"))
     return found
+
+
+def _budgets(config: RunConfig) -> str:
+    """The budgets of a plan behind its name, ` linf 8/255` or ` linf 2/255 to 8/255`; empty where it has none."""
+    of_norm = dict[str, list[float]]()
+    for entry in config.plan:
+        if entry.eps:
+            of_norm.setdefault(entry.norm or "eps", []).extend(entry.eps)
+    texts = [(norm, dict.fromkeys(map(show_budget, (min(eps), max(eps))))) for norm, eps in of_norm.items()]
+    return "".join(f" {norm} {' to '.join(ends)}" for norm, ends in texts)
