@@ -48,6 +48,7 @@ TRAINING = {f"--{name.replace('_', '-')}" for name in Training.model_fields}
 COMMAND_ALONE = {
     "compare": {"--out"},
     "detect fit": {"--keep", "--tune", "--calibration", "--out"},
+    "detect score": {"--fit", "--method", "--openood"},
     "explain": {"--run"},
     "generate fit": {"--steps", "--batch-size", "--lr", "--seed"},
     "harden": {"--from", "--set", "--dry-run"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 
 import pyarrow.parquet as pq
@@ -96,6 +97,63 @@ def test_resuming_changes_no_row_and_other_detectors_are_refused(unshaken, place
     refused = unshaken(f"{line} --resume")
     assert refused.code == 2
     assert "cannot resume with another configuration (plan:" in refused.err
+
+
+OWN_FIT = "--fit demo?split=first --method msp --method knn:k=5"
+ABNORMAL = "--against near/dark=folder:photos?size=28&mode=L --against far/bright=folder:photos?size=28&mode=L"
+
+
+def test_one_command_fits_scores_and_writes_the_table_of_openood(unshaken, place):
+    line = (
+        f"detect score --model demo --data demo?split=second --limit 30 {OWN_FIT} {ABNORMAL} --not-attacked --out run"
+    )
+    done = unshaken(*line.split(), "--openood", "ood.csv")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1] == "table: ood.csv"
+    assert [d["label"] for d in json.loads((place / "run/detectors/detectors.json").read_text())["detectors"]] == [
+        "msp", "knn",
+    ]  # fmt: skip
+    rows = [row.split(",") for row in (place / "ood.csv").read_text().splitlines()]
+    assert rows[0] == ["postprocessor", "dataset", "FPR@95", "AUROC", "AUPR_IN", "AUPR_OUT", "ACC"]
+    names = ["dark", "nearood", "bright", "farood"]
+    assert [row[:2] for row in rows[1:]] == [[method, name] for method in ("msp", "knn") for name in names]
+    before = scores(place / "run")
+    kept = (place / "run/detectors/banks.safetensors").stat().st_mtime_ns
+    again = unshaken(*line.split(), "--resume", "--openood", "ood.csv", "--overwrite")
+    assert again.code == 0, again.err
+    assert scores(place / "run") == before
+    assert (place / "run/detectors/banks.safetensors").stat().st_mtime_ns == kept  # not fitted again
+    for change in ("--fit demo?split=second", "--seed 1"):
+        changed = line.replace("--fit demo?split=first", change) if "fit" in change else f"{line} {change}"
+        refused = unshaken(*changed.split(), "--resume")
+        assert refused.code == 2
+        assert "run/detectors: fitted on demo?split=first with seed 0, by msp, knn: resume by the same" in refused.err
+    assert "already holds a run; add --resume" in unshaken(*line.split()).err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("", "give either --detectors of 'unshaken detect fit', or --fit with normal images"),
+        ("--detectors d --fit demo", "give either --detectors of 'unshaken detect fit', or --fit with normal images"),
+        ("--detectors d --method msp", "--method goes with --fit"),
+        ("--fit demo --openood ood.csv", "--openood needs abnormal images: --against near/NAME=SPEC"),
+        ("--fit folder:none", "none"),
+        ("--fit demo --against far=folder:none", "none"),
+        ("--fit demo --method mps", "mps"),
+        ("--fit demo --method msp --accept 0.9999", "accept"),
+        ("--fit demo --share", "--fit goes with neither --share nor --part"),
+        ("--fit demo --method msp --gate 'nonsense.x > 1'", "nonsense"),
+        ("--fit demo --method msp --shift fogg-1", "fogg"),
+    ],
+)
+def test_a_refused_fit_leaves_nothing(unshaken, place, options, message):
+    refused = unshaken(*shlex.split(f"detect score --model demo --data demo --limit 20 --out run {options}"))
+    assert refused.code == 2
+    assert message in refused.err
+    assert len(refused.err.splitlines()) == 1
+    assert not (place / "run").exists()
+    assert not (place / "ood.csv").exists()
 
 
 def test_thresholds_set_anew_by_other_data(unshaken, place, fitted):

@@ -20,16 +20,17 @@ from unshaken.api.options import check_options
 from unshaken.api.tracking import log_run, open_log
 from unshaken.core.consent import of_arguments
 from unshaken.core.device import device_of
-from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.errors import DataError, ParameterError, RunError, UnshakenError
 from unshaken.core.flag import Flag
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
 from unshaken.core.options import Options
+from unshaken.core.registry import as_methods
 from unshaken.data import BadSample, DataSource, as_dataset, load_data, stream, subset
 from unshaken.detect.engine.abnormal_sets import parse_against
 from unshaken.detect.engine.detector_folder import LIST, DetectorList, read_list
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept, digest
-from unshaken.detect.engine.fitting import Fit
+from unshaken.detect.engine.fitting import Fit, fit
 from unshaken.detect.engine.rows import detectors_of, key_of
 from unshaken.detect.engine.screen import usable_scores
 from unshaken.detect.engine.screening import FEW_SAMPLES, FITTED_ON
@@ -40,6 +41,7 @@ from unshaken.report.write import make_report
 from unshaken.run import Job, execute, load_plan
 from unshaken.run.local import NOT_RUN, one_by_one
 from unshaken.run.shard import write_flags
+from unshaken.store.config import NAME as CONFIG
 from unshaken.store.run_dir import RunDir
 
 EVASION = "evasion"
@@ -205,6 +207,62 @@ def _flag(job: Job, listed: DetectorList, missing: str | None) -> None:
         write_flags(job.run, "detectors", 0, flags)
 
 
+def fit_for_run(
+    model: str | nn.Module,
+    data: DataSource,
+    normal: str,
+    methods: Sequence[str],
+    options: Options,
+    *,
+    accept: float | None,
+    against: Sequence[str],
+) -> Fit | str:
+    """Detectors for a run whose `out` is given: fitted now, or the folder in the run, where it is resumed.
+
+    What cannot be opened is refused before the fit.
+
+    Args:
+        model: as for `detect`.
+        data: as for `detect`.
+        normal: SPEC of the normal data to fit on.
+        methods: the detectors, `NAME[:k=v,...]`.
+        options: of the run; its seed, device and batch size are those of the fit.
+        accept: as for `detect`.
+        against: as for `detect`.
+
+    Raises:
+        ParameterError: the run is shared by processes, or only a part of one.
+        RunError: there is a run that is not to be resumed, or its detectors were fitted otherwise.
+    """
+    if options["share"] or options["part"] is not None:
+        raise ParameterError("--fit goes with neither --share nor --part: give --detectors of 'unshaken detect fit'")
+    out, asked = RunDir(str(options["out"])), as_methods(methods, "detect")
+    if out.exists(CONFIG) and not options["resume"]:
+        raise RunError(
+            f"{out}: this directory already holds a run; add --resume to continue it, or choose another --out"
+        )
+    source = as_dataset(normal, download=options["download"])
+    folder = f"{out}/{DETECTORS}"
+    if options["resume"] and RunDir(folder).exists(LIST):
+        found = read_list(folder)
+        own = [source.options.spec, options["seed"], [[m.info.name, m.model_dump(mode="json")] for m in asked]]
+        there = [found.about.data, found.about.seed, [[d.method, d.params] for d in found.detectors]]
+        if own != there:
+            labels = ", ".join(d.label for d in found.detectors)
+            raise RunError(
+                f"{folder}: fitted on {there[0]} with seed {there[1]}, by {labels}: resume by the same --fit, --method "
+                "and --seed, or choose another --out"
+            )
+        return folder
+    check_gates_early(options)
+    for spec in (data, *(spec for _, _, spec in map(parse_against, against))):
+        as_dataset(spec, download=options["download"])
+    return fit(
+        model, source, asked, accept=accept, seed=options["seed"], batch_size=options["batch_size"],
+        workers=options["workers"], device=options["device"], download=options["download"],
+    )  # fmt: skip
+
+
 def _keep(detectors: Fit | DetectorSet, folder: str) -> str:
     """The folder with detectors that were given as an object; they are written once.
 
@@ -217,6 +275,14 @@ def _keep(detectors: Fit | DetectorSet, folder: str) -> str:
     elif RunDir(folder).read_json(LIST) != json.loads(json.dumps(given.pack()[1])):
         raise RunError(f"{folder}: holds other detectors than those given; choose another --out")
     return folder
+
+
+def _forget(run: RunDir) -> None:
+    """Delete the detectors that were kept for a run that was refused, and its folder where nothing else is in it."""
+    run.fs.rm(run.at(DETECTORS), recursive=True)
+    run.fs.invalidate_cache()
+    if not run.fs.ls(run.root):
+        run.fs.rmdir(run.root)
 
 
 @of_arguments
@@ -256,13 +322,21 @@ def detect(
     """
     chosen = check_options(**options)
     baseline, log = check_gates_early(chosen), open_log(chosen, model)
+    written = False
     if isinstance(detectors, Fit | DetectorSet):
         chosen["out"] = str(chosen["out"] or default_out(model, data, "detect"))
-        detectors = _keep(detectors, f"{chosen['out']}/{DETECTORS}")
-    run = screen_run(
-        model, data, detectors, chosen, accept=accept, against=as_list(against), shifts=as_list(shifts),
-        attacked=attacked, attack=attack, norm=norm, eps=as_list(eps), samples=samples,
-    )  # fmt: skip
+        folder = f"{chosen['out']}/{DETECTORS}"
+        written = not RunDir(folder).exists(LIST)
+        detectors = _keep(detectors, folder)
+    try:
+        run = screen_run(
+            model, data, detectors, chosen, accept=accept, against=as_list(against), shifts=as_list(shifts),
+            attacked=attacked, attack=attack, norm=norm, eps=as_list(eps), samples=samples,
+        )  # fmt: skip
+    except UnshakenError:
+        if written and not RunDir(str(chosen["out"])).exists(CONFIG):
+            _forget(RunDir(str(chosen["out"])))
+        raise
     made = make_report(run, baseline=baseline, gates=chosen["gates"])
     if log is not None:
         with one_by_one(run, LOG) if chosen["share"] else nullcontext():

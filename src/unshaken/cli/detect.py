@@ -29,10 +29,19 @@ from unshaken.cli.runs import BAD_SAMPLES, FEW, GATE_FAILED, make_run
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, print_json, print_line, printable, table
 from unshaken.cli.verb import Program, verb
-from unshaken.core.options import COUNT, DETECTOR_RECORDS, DETECTORS, SHARE, Option, Options, OutputFolder
+from unshaken.core.options import (
+    COUNT,
+    DETECTOR_RECORDS,
+    DETECTORS,
+    SHARE,
+    Option,
+    Options,
+    OutputFile,
+    OutputFolder,
+)
 
 if TYPE_CHECKING:
-    pass
+    from unshaken.detect.engine.fitting import Fit
 
 
 app = Program(name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.", epilog=epilog("detect"))
@@ -147,7 +156,21 @@ def score(
     options: Options,
     model: Model,
     data: Data,
-    detectors: Detectors,
+    detectors: Annotated[
+        str | None, Option("Folder written by 'unshaken detect fit'. Either this or --fit.", "DETECTORS")
+    ] = None,
+    fit: Annotated[
+        str | None, Option("Normal images to fit detectors on first; they are kept in the run.", "SPEC")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        Option(
+            f"Detector that --fit fits, e.g. knn:k=50. May be repeated. Default: {', '.join(DETECTORS)}.",
+            "NAME[:k=v,...]",
+            complete=complete_methods("detect"),
+            read=check_method("detect"),
+        ),
+    ] = None,
     accept: Accept = None,
     against: Annotated[
         list[str] | None,
@@ -174,24 +197,45 @@ def score(
         list[str] | None, Option("Maximum size of the attack's perturbation. Default: 8/255. May be repeated.", "E")
     ] = None,
     samples: Annotated[int, Option("Maximum number of samples to attack.", "N", COUNT)] = 50,
+    openood: Annotated[
+        str | None, OutputFile("Also write the figures of --against as OpenOOD's table, a CSV file.", "FILE")
+    ] = None,
     json: Json = False,
 ) -> int:
-    """Score images with fitted detectors, in one pass of the model, and write a report.
+    """Score images with detectors, in one pass of the model, and write a report.
+
+    With --fit the detectors are fitted first and kept in the run's folder 'detectors'.
 
     Exit codes: 0 success, 1 a gate failed, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
     """
     from unshaken import api
+    from unshaken.core.errors import ParameterError
 
-    return make_run(
-        session,
-        options,
-        api.default_out(model, data, "detect"),
-        json,
-        lambda o: api.detect(
-            model, data, detectors, accept=accept, against=against or (), shifts=shift or (), attacked=attacked,
+    if (detectors is None) == (fit is None):
+        raise ParameterError("give either --detectors of 'unshaken detect fit', or --fit with normal images")
+    if method and fit is None:
+        raise ParameterError("--method goes with --fit; fitted detectors are those of their folder")
+    if openood is not None and not against:
+        raise ParameterError("--openood needs abnormal images: --against near/NAME=SPEC --against far/NAME=SPEC")
+
+    def start(o: Options) -> api.Audit:
+        from unshaken.api.detect import fit_for_run
+
+        given: str | Fit = str(detectors)
+        if fit is not None:
+            given = fit_for_run(model, data, fit, method or DETECTORS, o, accept=accept, against=against or ())
+        done = api.detect(
+            model, data, given, accept=accept, against=against or (), shifts=shift or (), attacked=attacked,
             attack=attack, norm=norm, eps=eps or "8/255", samples=samples, **o,
-        ),
-    )  # fmt: skip
+        )  # fmt: skip
+        if openood is not None:
+            api.export_runs(done.run, form="openood", out=openood)
+        return done
+
+    code = make_run(session, options, api.default_out(model, data, "detect"), json, start)
+    if openood is not None and not (json or session.quiet):
+        print_line(f"table: {openood}")
+    return code
 
 
 @app.command("threshold")
