@@ -4,8 +4,8 @@
     python benchmarks/openood_parity.py --code OpenOOD --near cifar10='cifar10?mode=L&size=28' --far noise=folder:noise
 
 Detectors are fitted on one half of the embedded demo and score the other and the abnormal sets, by one command.
-OpenOOD's own `compute_all_metrics` gets the scores of each set, negated, for there a normal sample has the higher one. Printed is
-how far its figures lie from those of the table, in points; a table of two decimals can be 0.005 away.
+OpenOOD's own `compute_all_metrics` gets the scores of each set, negated, for there a normal sample has the higher
+one. Printed is how far its figures lie from those of the table, in points; two decimals can be 0.005 away.
 
 Needs the code of OpenOOD, of which `openood/evaluators/metrics.py` is imported, and scikit-learn.
 """
