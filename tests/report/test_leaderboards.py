@@ -66,6 +66,17 @@ def test_the_hub_reads_its_entries(attacked, tmp_path):
     assert clean.notes == "95 % interval 94.04% to 100.00%, 60 images, seed 0"  # 0.025 ** (1 / 60)
 
 
+def test_a_condition_of_several_runs_stands_once_on_the_hub(attacked, tmp_path):
+    few = tmp_path / "few"
+    unshaken.attack(Brightness(0.5), flat_images(), "fgsm", norm="l2", eps=0.1, limit=20, out=few, save_examples=0)
+    for runs in ((few, attacked), (attacked, few)):
+        made = yaml.safe_load(export(tmp_path, *runs, form="eval-results", dataset="owner/flat"))
+        notes = {entry["dataset"]["task_id"]: entry["notes"] for entry in made}
+        assert len(notes) == len(made) == 3
+        assert ", 60 images," in notes["clean"]
+        assert ", 20 images," in notes["fgsm-l2-0.1"]
+
+
 class Sixth(nn.Module):
     """The likeliest of eight classes is 0, then 1, and so on, whatever the image."""
 

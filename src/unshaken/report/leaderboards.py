@@ -64,6 +64,8 @@ def robustbench(runs: Sequence[RunDir], dataset: str | None = None) -> str:
 def eval_results(runs: Sequence[RunDir], dataset: str | None = None) -> str:
     """Runs as a file of `.eval_results` of a model on the Hugging Face hub: accuracy in per cent under each condition.
 
+    A condition that several runs have stands there once, from the run with the most images.
+
     Args:
         runs: of the same model, with their summaries.
         dataset: the benchmark's repository on the hub, such as `cais/hle`, for data that does not come from there; its
@@ -73,7 +75,7 @@ def eval_results(runs: Sequence[RunDir], dataset: str | None = None) -> str:
         ParameterError: a data set has no name on the hub.
         RunError: a run is not finished.
     """
-    entries = list[dict[str, Any]]()
+    entries, images = dict[tuple[str, str], dict[str, Any]](), dict[tuple[str, str], int]()
     for run in runs:
         config, summary = _read(run)
         kind, _, name = config.data.partition("?")[0].partition(":")
@@ -85,14 +87,15 @@ def eval_results(runs: Sequence[RunDir], dataset: str | None = None) -> str:
         figures = [(CLEAN.id, summary["clean"])]
         figures += [(c["condition"], c["accuracy"]) for c in summary["conditions"] if c.get("accuracy")]
         for condition, figure in figures:
-            if figure:
+            if figure and figure["n"] > images.get((place, condition), 0):
+                images[place, condition] = figure["n"]
                 low, high = (f"{figure[end]:.2%}" for end in ("low", "high"))
                 notes = f"95 % interval {low} to {high}, {figure['n']} images, seed {config.seed}"
-                entries.append({
+                entries[place, condition] = {
                     "dataset": {"id": place, "task_id": condition}, "value": round(100 * figure["value"], 2),
                     "source": {"url": URL, "name": "unshaken"}, "notes": notes,
-                })  # fmt: skip
-    return str(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, width=1000))
+                }  # fmt: skip
+    return str(yaml.safe_dump(list(entries.values()), sort_keys=False, allow_unicode=True, width=1000))
 
 
 def openood(runs: Sequence[RunDir], dataset: str | None = None) -> str:
