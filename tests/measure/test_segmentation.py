@@ -63,14 +63,24 @@ def test_a_difference_is_paired():
     assert found.high < 0
     assert found.high - found.low < (miou_figure(a).high - miou_figure(a).low) / 2
     same = miou_difference(a, a)
-    assert (same.value, same.low, same.high) == (0, pytest.approx(-same.high), pytest.approx(1 - 0.05 ** (1 / 30)))
+    assert (same.value, same.low, same.high) == (0, pytest.approx(-same.high), pytest.approx(1 - 0.025 ** (2 / 30)))
 
 
 def test_certainty_is_not_claimed_where_all_are_right():
     counts = np.tile([[5.0, 5], [5, 5], [5, 5]], (3, 1, 1))
     figure = miou_figure(resampled_miou(counts))
     assert (figure.value, figure.high) == (1, 1)
-    assert figure.low == 0
+    assert figure.low == pytest.approx(0.025 ** (2 / 3))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.1])
+def test_images_that_n_missed_lie_inside_the_interval(share):
+    """Masks of the two classes are exchanged in `share` of the images; where n images show none, that may be so."""
+    right, wrong = np.array([[5.0, 5], [5, 5], [5, 5]]), np.array([[0.0, 0], [5, 5], [5, 5]])
+    truth = mean_iou((1 - share) * right + share * wrong)
+    for n in (10, 30, 100):
+        figure = miou_figure(resampled_miou(np.tile(right, (n, 1, 1)), resamples=4))
+        assert (1 - share) ** n <= 0.025 or figure.low <= truth <= figure.high
 
 
 def test_what_cannot_be_measured_is_refused():

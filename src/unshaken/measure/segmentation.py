@@ -8,7 +8,7 @@ the plain bootstrap holds.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy
@@ -17,7 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from unshaken.core.errors import ParameterError
 from unshaken.measure.detection.operating_points import interval
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.measure.statistics.intervals import Figure, bootstrap_means, percent
+from unshaken.measure.statistics.intervals import Figure, bootstrap_figure, bootstrap_means
+from unshaken.measure.statistics.means import alike_figure
+
+_SAME = 1e-9
+"""Draws that lie this close together are alike but for rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,13 @@ def mean_iou(counts: Numbers) -> Numbers:
 
 
 def miou_figure(overlaps: Overlaps, *, level: float = 0.95) -> Figure:
-    """The figure of mIoU: bias and standard error of the bootstrap, on the logit scale."""
+    """The figure of mIoU: bias and standard error of the bootstrap, on the logit scale.
+
+    Where no draw differs, as at 0 under an attack, as many other images as n can miss may be segmented not at all, or
+    without fault: that holds where images have about as many pixels of each class.
+    """
+    if np.ptp(overlaps.draws) < _SAME:
+        return alike_figure(overlaps.value, overlaps.images, low=0.0, high=1.0, level=level, sums=2)
     inside = 0 < overlaps.value < 1
     return interval(overlaps.value, overlaps.draws, [0.0, 1.0], overlaps.images, level, logit=inside)
 
@@ -89,12 +99,10 @@ def miou_difference(baseline: Overlaps, candidate: Overlaps, *, level: float = 0
             f"a paired difference needs the same images: {baseline.images} came with {candidate.images}, and "
             f"{len(baseline.draws)} draws with {len(candidate.draws)}"
         )
-    value = candidate.value - baseline.value
-    rare = 1 - (1 - level) ** (1 / baseline.images)
-    draws = candidate.draws - baseline.draws
-    found = interval(value, draws, [value - rare, value + rare], baseline.images, level)
-    same = bool(np.ptp(draws) < 1e-9)
-    return replace(found, interval=f"none seen {percent(level)}") if same else found
+    value, draws = candidate.value - baseline.value, candidate.draws - baseline.draws
+    if np.ptp(draws) < _SAME:
+        return alike_figure(value, baseline.images, low=-1.0, high=1.0, level=level, sums=2)
+    return bootstrap_figure(value, draws, baseline.images, level=level)
 
 
 def iou(counts: ArrayLike) -> Numbers:

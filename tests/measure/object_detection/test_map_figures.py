@@ -64,14 +64,35 @@ def test_the_interval_lies_below_a_value_that_small_samples_flatter(matched):
 def test_a_perfect_detector_is_not_certain_to_be_one():
     found = match_images(*zip(*[image([0, 1])] * 4, strict=True), 1)
     figure = map_figure(resampled_map(found, resamples=4))
-    assert (figure.value, figure.low, figure.high) == (1, 0, 1)
+    missed = 1 - 0.025 ** (1 / 4)
+    assert (figure.value, figure.high) == (1, 1)
+    assert figure.low == pytest.approx((1 - missed) ** 2)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.1])
+def test_images_that_n_missed_lie_inside_the_interval(share):
+    """`share` of the images have a missed object and a surer box that is none; n images that show none may miss them."""
+    right, wrong = image([0]), image([None], 1, scores=[0.99])
+    population = [right] * round(100 * (1 - share)) + [wrong] * round(100 * share)
+    truth = resampled_map(match_images(*zip(*population, strict=True), 1), resamples=2).value
+    for n in (10, 30, 100):
+        figure = map_figure(resampled_map(match_images(*zip(*[right] * n, strict=True), 1), resamples=4))
+        likely = (1 - share) ** n > 0.025
+        assert not likely or figure.low <= truth <= figure.high
+
+
+def test_a_drop_to_nothing_is_not_certain_either():
+    drop = shifted_map(maps(0.5, images=40), [maps(0.0, images=40), maps(0.0, images=40)]).relative_drop
+    moved = 1 - 0.025 ** (2 / 40)
+    assert (drop.value, drop.high) == (1, 1)
+    assert drop.low == pytest.approx(1 - moved / (0.5 * (1 - moved)))
 
 
 def test_a_difference_is_paired(matched):
     found = resampled_map(matched, resamples=20)
     same = map_difference(found, found)
     assert same.value == 0
-    assert same.high == -same.low == pytest.approx(1 - 0.05 ** (1 / 30))  # 30 images miss what 1 in 10 shows
+    assert same.high == -same.low == pytest.approx(1 - 0.025 ** (2 / 30))  # 30 images miss what 1 in 9 shows
     moved = map_difference(maps(0.5, (-0.1, 0.1)), maps(0.4, (-0.2, 0.2)))
     assert moved.value == pytest.approx(-0.1)
     assert (moved.low, moved.high) == pytest.approx((-0.195, -0.005))

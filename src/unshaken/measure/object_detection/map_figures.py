@@ -18,6 +18,7 @@ from unshaken.measure.object_detection.average_precision import average_precisio
 from unshaken.measure.object_detection.matching import Matches
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.statistics.intervals import Figure, percent
+from unshaken.measure.statistics.means import alike_figure
 
 AT_ONCE = 50
 """Halves computed at once."""
@@ -27,6 +28,8 @@ DOUBT = 1 / 3
 """The standard error of that bias, as a share of it."""
 SLOPE = 0.45
 """COCO-O's line: the mAP under its shifts that goes with a clean one, for detectors trained on COCO."""
+_SAME = 1e-9
+"""Draws that lie this close together are alike but for rounding."""
 Line = Callable[[Numbers], Numbers]
 
 
@@ -76,17 +79,22 @@ def resampled_map(
 def map_figure(maps: Maps, *, level: float = 0.95) -> Figure:
     """The figure of mAP: bias and standard error of the halves, on the logit scale.
 
+    Where no half differs from the whole, as at 0 under an attack, as many other images as n can miss may have none of
+    their objects found, or all: that holds where images have about as many objects.
+
     Args:
         maps: of `resampled_map`.
         level: coverage, approximately.
     """
+    if np.ptp(maps.draws) < _SAME:
+        return alike_figure(maps.value, maps.images, low=0.0, high=1.0, level=level, sums=2)
     inside = 0 < maps.value < 1
     # draws whose distance to the value is its bias, and whose spread holds the doubt about that bias
     bias, spread = BIAS * (maps.draws.mean() - maps.value), maps.draws.std()
-    wider = np.hypot(1, DOUBT * bias / spread) if spread > 0 else 1.0
+    wider = np.hypot(1, DOUBT * bias / spread)
     draws = np.asarray(maps.value + bias + wider * (maps.draws - maps.draws.mean()))
     found = interval(maps.value, draws, [0.0, 1.0], maps.images, level, logit=inside)
-    return replace(found, interval=_method(maps, level))
+    return replace(found, interval=_method(len(draws), level))
 
 
 def map_difference(baseline: Maps, candidate: Maps, *, level: float = 0.95) -> Figure:
@@ -105,7 +113,9 @@ def map_difference(baseline: Maps, candidate: Maps, *, level: float = 0.95) -> F
             f"a paired difference needs the same images: {baseline.images} came with {candidate.images}, and "
             f"{len(baseline.draws)} draws with {len(candidate.draws)}"
         )
-    return _centred(candidate.value - baseline.value, candidate.draws - baseline.draws, baseline, level)
+    value = candidate.value - baseline.value
+    alike = alike_figure(value, baseline.images, low=-1.0, high=1.0, level=level, sums=2)
+    return _centred(value, candidate.draws - baseline.draws, (alike.low, alike.high), baseline.images, level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +159,12 @@ def shifted_map(
     values = np.array([m.value for m in shifted])
     draws = np.stack([m.draws for m in shifted])
 
+    own, others = _unseen(clean.value, clean.images, level), _unseen(values, clean.images, level)
+    corners = np.repeat(own, 2), np.concatenate([others, others], axis=1)
+
     def figure(of: Callable[[Numbers, Numbers], Numbers]) -> Figure:
         value = of(np.array([clean.value]), values[:, None])[0]
-        return _centred(float(value), of(clean.draws, draws), clean, level)
+        return _centred(float(value), of(clean.draws, draws), of(*corners).tolist(), clean.images, level)
 
     drop = figure(lambda x, moved: 1 - moved.mean(0) / np.maximum(x, 1e-12))
     return ShiftedMap(
@@ -183,17 +196,25 @@ def draw_halves(rng: np.random.Generator, images: int, rows: int) -> Numbers:
     return weights
 
 
-def _method(maps: Maps, level: float) -> str:
-    return f"half-samples {percent(level)} ({len(maps.draws)})"
+def _unseen(value: float | Numbers, images: int, level: float) -> Numbers:
+    """The least and largest mAP, `[..., 2]`, with as many other images as n can miss."""
+    moved = alike_figure(0.0, images, low=0.0, high=1.0, level=level, sums=2).high
+    return np.stack([value * (1 - moved), value + moved * (1 - np.asarray(value))], axis=-1)
 
 
-def _centred(value: float, draws: Numbers, maps: Maps, level: float) -> Figure:
+def _centred(value: float, draws: Numbers, ends: Sequence[float], images: int, level: float) -> Figure:
     """The figure of a difference from its draws, as they lie about their mean: of two mAPs the biases are alike.
 
-    Draws that are all alike are no certainty: images of another kind may be as many as n images can miss.
+    Draws that are all alike are no certainty: `ends` have values that as many other images
+    as n can miss could give it.
     """
-    if np.ptp(draws) < 1e-9:
-        rare = 1 - (1 - level) ** (1 / maps.images)
-        return Figure(value, value - rare, value + rare, maps.images, f"none seen {percent(level)}")
+    if np.ptp(draws) < _SAME:
+        return Figure(
+            value, min(*ends, value), max(*ends, value), images, f"clopper-pearson {percent(level)} (all values alike)"
+        )
     low, high = np.quantile(value + draws.mean() - draws, [(1 - level) / 2, (1 + level) / 2])
-    return Figure(value, float(min(low, value)), float(max(high, value)), maps.images, _method(maps, level))
+    return Figure(value, float(min(low, value)), float(max(high, value)), images, _method(len(draws), level))
+
+
+def _method(draws: int, level: float) -> str:
+    return f"half-samples {percent(level)} ({draws})"

@@ -83,9 +83,12 @@ def mean_figure(
 
 
 def alike_figure(
-    value: float, n: int, *, low: float = -math.inf, high: float = math.inf, level: float = 0.95
+    value: float, n: int, *, low: float = -math.inf, high: float = math.inf, level: float = 0.95, sums: int = 1
 ) -> Figure:
     """The mean of n values that are all alike: as many others as n samples can miss may be `low` or `high`.
+
+    A ratio of sums moves further, by other samples that miss in the one and count in the other: an image whose objects
+    are not found, and whose detections are none.
 
     Args:
         value: that all have.
@@ -93,11 +96,12 @@ def alike_figure(
         low: the least value that a sample can have.
         high: the largest.
         level: coverage, at least this.
+        sums: in how many sums a sample counts: 2 for mIoU and mAP, of samples of about one size.
 
     >>> alike_figure(0.0, 10, low=-1.0, high=1.0).interval
     'clopper-pearson 95% (all values alike)'
     """
-    missed = missed_share(n, level=level)
+    missed = 1 - (1 - missed_share(n, level=level)) ** sums
     least, most = (value + missed * (end - value) for end in (low, high))
     return Figure(value, least, most, n, f"clopper-pearson {percent(level)} (all values alike)")
 
