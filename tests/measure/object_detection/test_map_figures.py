@@ -71,7 +71,7 @@ def test_a_perfect_detector_is_not_certain_to_be_one():
 
 @pytest.mark.parametrize("share", [0.01, 0.03, 0.1])
 def test_images_that_n_missed_lie_inside_the_interval(share):
-    """`share` of the images have a missed object and a surer box that is none; n images that show none may miss them."""
+    """`share` of the images have a missed object and a surer box that is none; n images may miss all of them."""
     right, wrong = image([0]), image([None], 1, scores=[0.99])
     population = [right] * round(100 * (1 - share)) + [wrong] * round(100 * share)
     truth = resampled_map(match_images(*zip(*population, strict=True), 1), resamples=2).value
