@@ -18,6 +18,7 @@ from unshaken.attack.detection.base import (
     of_same_class,
     overlap,
     with_a_row,
+    with_classes,
 )
 from unshaken.attack.detection.dag import DAG, DenseAdversary, targets
 from unshaken.attack.detection.detection_patch import DetectionPatch
@@ -97,7 +98,7 @@ def test_objectives_by_hand():
     assert Absence(rows.logits)(rows).item() == pytest.approx(math.log(0.2 * 0.6 * 0.9), abs=1e-4)
     assert FalseAlarms(OBJECT)(rows).item() == pytest.approx(math.log(400) + math.log(100), abs=1e-4)
     assert WrongClass(OBJECT)(rows).item() == pytest.approx(math.log(400) + math.log(0.2), abs=1e-4)
-    dense = DenseAdversary(OBJECT, torch.tensor([1]), 2, 0.5)
+    dense = DenseAdversary(OBJECT, with_classes(OBJECT, torch.tensor([[1, 0]])), 0.5)
     assert dense(rows).item() == pytest.approx(math.log(400) - (math.log(800) - math.log(0.2)), abs=1e-3)
 
 
@@ -192,14 +193,14 @@ def test_an_audit_has_map_under_attack(tmp_path):
     assert all(r["distance"] is None for r in rows if r["method"] == "detection-patch")
 
 
-def test_the_adversarial_class_is_the_drawn_number_of_classes_on():
-    """Of three classes 2 and 2 on is 1; without a shift there is none. A score of a half is a target, .49 is not."""
+def test_the_adversarial_class_is_that_which_is_chosen_for_an_object():
+    """Class 2 is to be 1, or 0, or is left alone. A score of a half is a target, .49 is not."""
     last = OBJECT.clone()
     last[..., 4] = 2
     rows = answer([0.0, 0, 10, 10, 2, 0.5], [0.0, 0, 10, 9, 1, 0.4], [0.0, 0, 10, 9, 0, 0.3], [0.0, 0, 10, 10, 2, 0.49])
     right = math.log(500) - math.log(0.5)
-    for shift, wrong in ((2, math.log(400)), (1, math.log(300)), (0, 0.0)):
-        dense = DenseAdversary(last, torch.tensor([shift]), 3, 0.5)
+    for aim, wrong in ((1, math.log(400)), (0, math.log(300)), (-1, 0.0)):
+        dense = DenseAdversary(last, with_classes(last, torch.tensor([[0, 0, aim]])), 0.5)
         assert dense(rows).item() == pytest.approx(wrong - right, abs=1e-3)
     assert targets(rows.logits, last, 0.5).tolist() == [[True, False, False, False]]
 
@@ -208,7 +209,7 @@ def state_of(pixels, objects=OBJECT):
     x = torch.tensor(pixels).view(1, 1, 1, -1)
     ball = Ball.of(x, torch.tensor([0.1]), "linf")
     none = torch.zeros(1, dtype=torch.int64)
-    return DetectionState(DetectionProblem(ball, objects, none, none, 1), x, x, torch.tensor([-math.inf]), none)
+    return DetectionState(DetectionProblem(ball, objects, none, objects, False), x, x, torch.tensor([-math.inf]), none)
 
 
 def test_a_step_of_dag_is_the_gradient_over_its_largest_entry():

@@ -7,7 +7,7 @@ import torch
 
 import unshaken
 from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
-from unshaken.attack.engine.targets import choose_targets, label_with, targets_in_column
+from unshaken.attack.engine.targets import choose_targets, label_with, targets_by_class, targets_in_column
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Oracle
 from unshaken.core.context import Context
@@ -141,6 +141,36 @@ def test_samples_of_the_named_class_are_left_as_they_are(make, net):
     assert {o["id"]: o["prediction"] for o in outcomes} == by_id
     only = batch[(batch.labels == label).nonzero().flatten()]
     assert all(t["reached"] is None for t in rows(PGD(steps=3), only, net, str(label), eps=(0.2,))["targets"][0])
+
+
+def test_targets_of_parts_by_class():
+    rng = SampleRng.of(0, "targets", [str(i) for i in range(600)])
+    scores = torch.tensor([[[9.0, 2, 1], [0, 9, 5], [3, 4, 9]]]).expand(600, 3, 3)
+
+    def first(rule):
+        return targets_by_class(rule, 3, NAMES, rng, scores)[0].tolist()
+
+    assert (first("next"), first("second"), first("least-likely")) == ([1, 2, 0], [1, 2, 1], [2, 0, 0])
+    assert first(NAMES[1]) == first("1") == [1, -1, 1]
+    drawn = targets_by_class("random", 3, NAMES, rng, None)
+    assert drawn.shape == (600, 3)
+    for label in range(3):
+        counts = drawn[:, label].bincount(minlength=3)
+        assert counts[label] == 0
+        assert counts[counts > 0].min() > 240
+    with pytest.raises(ParameterError, match="no target 'wsap'"):
+        first("wsap")
+    with pytest.raises(ParameterError, match="needs a model with a class besides the label"):
+        targets_by_class("next", 1, (), rng, None)
+
+
+@pytest.mark.parametrize("rule", ["second", "least-likely"])
+@pytest.mark.parametrize("method", ["object-mislabeling", "dag"])
+def test_a_rule_that_needs_logits_of_all_classes_is_refused_for_objects(method, rule):
+    words = f"{method}: target {rule} needs logits of all classes, which detections lack: give next, random, a class"
+    with pytest.raises(ParameterError, match=words):
+        prepare(load_plan([{"method": method, "eps": [0.1], "target": rule}]))
+    prepare(load_plan([{"method": "pixel-pgd", "eps": [0.1], "target": rule}]))
 
 
 def test_attacks_that_reach_no_targets_say_so(make, net):

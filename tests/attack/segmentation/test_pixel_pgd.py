@@ -3,7 +3,14 @@ import torch
 
 from tests.tasks.segmentation.scenes import scenes, segmenter
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.segmentation.pixel_pgd import PixelCrossEntropy, PixelPGD, PixelProblem, _Ascent, wrong_pixels
+from unshaken.attack.segmentation.pixel_pgd import (
+    PixelCrossEntropy,
+    PixelPGD,
+    PixelProblem,
+    _Ascent,
+    goal_masks,
+    wrong_pixels,
+)
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
@@ -27,24 +34,63 @@ def test_the_margin_of_a_net_that_is_linear_in_each_pixel_is_met_exactly(loss, n
     if norm == "linf":
         eps = [0.99 * margin, 1.01 * margin]
         short, enough = attack.attack(oracle, data, norm=norm, eps=eps)
-        assert (short.wrong == 0).all()
-        torch.testing.assert_close(enough.wrong, ((data.labels == 1) | (data.labels == 2)).flatten(1).sum(1) / pixels)
+        assert (short.won == 0).all()
+        torch.testing.assert_close(enough.won, ((data.labels == 1) | (data.labels == 2)).flatten(1).sum(1) / pixels)
     else:
         (found,) = attack.attack(oracle, data, norm=norm, eps=[0.99 * margin])
-        assert (found.wrong == 0).all()
+        assert (found.won == 0).all()
         assert (found.distance <= 0.99 * margin * (1 + 1e-6)).all()
+
+
+@pytest.mark.parametrize("loss", ["ce", "segpgd"])
+def test_pixels_are_given_the_chosen_class_beyond_the_same_margin(loss):
+    """Coloured pixels are to be background, and black ones are left alone."""
+    margin, data, attack = 200 / 255 - 0.5, batch(), PixelPGD(steps=20, loss=loss)
+    oracle, targets = Oracle(segmenter()), torch.tensor([[-1, 0, 0]]).expand(4, 3)
+    short, enough = attack.attack(oracle, data, norm="linf", eps=[0.99 * margin, 1.01 * margin], targets=targets)
+    assert (short.won == 0).all()
+    assert (enough.won == 1).all()
+    counted, reached = attack.count_reached(enough.outputs, data, targets)
+    assert torch.equal(counted, reached)
+    assert counted.tolist() == [[0, int((mask == 1).sum()), int((mask == 2).sum())] for mask in data.labels]
+    assert not attack.count_reached(short.outputs, data, targets)[1].any()
+    assert attack.class_scores(oracle.exact(data.images), data)[0, 1].tolist() == pytest.approx([2, 4 * 200 / 255, 0])
+
+
+def test_images_without_a_pixel_to_move_stay_as_they_are():
+    data = batch()
+    targets = torch.tensor([[-1, -1, -1], [1, -1, -1]])[[0, 1, 0, 0]]
+    (found,) = PixelPGD(steps=3).attack(Oracle(segmenter()), data, norm="linf", eps=[0.6], targets=targets)
+    assert torch.equal(found.images[[0, 2, 3]], data.images[[0, 2, 3]])
+    assert found.won[1] > 0
+    assert found.distance[1] > 0.4
+
+
+def test_goals_of_pixels_by_hand():
+    masks = torch.tensor([[[0, 1, 255, 2]]])
+    assert goal_masks(masks, torch.tensor([[2, -1, 0]])).tolist() == [[[2, 255, 255, 0]]]
+
+
+def test_the_loss_falls_towards_the_chosen_class_and_pixels_that_have_it_weigh_as_told():
+    logits, goals = torch.zeros(1, 2, 1, 3), torch.tensor([[[0, 1, 255]]])
+    logits[0, 0] = 1.0
+    there, lacking = torch.log1p(torch.exp(torch.tensor([-1.0, 1.0])))
+    plain = PixelCrossEntropy(goals, toward=True)(Answer(logits=logits))
+    torch.testing.assert_close(plain, -(there + lacking)[None] / 2)
+    weighed = PixelCrossEntropy(goals, torch.tensor([0.25]), toward=True)(Answer(logits=logits))
+    torch.testing.assert_close(weighed, -(0.25 * there + 0.75 * lacking)[None] / 2)
 
 
 def test_larger_budgets_keep_what_smaller_ones_found_and_all_is_counted():
     data, oracle = batch(), Oracle(segmenter())
     found = PixelPGD(steps=5, random_start=False).attack(oracle, data, norm="linf", eps=[0.6, 0.3, 0.0])
-    assert (found[0].wrong >= found[1].wrong).all()
-    assert (found[2].wrong == 0).all()
+    assert (found[0].won >= found[1].won).all()
+    assert (found[2].won == 0).all()
     spent = sum(int(one.forwards.sum()) for one in found) + len(data)
     assert spent == oracle.meter.forwards
     assert sum(int(one.backwards.sum()) for one in found) == oracle.meter.backwards
     for one in found:
-        torch.testing.assert_close(one.wrong, wrong_pixels(oracle.exact(one.images), data.labels))
+        torch.testing.assert_close(one.won, wrong_pixels(oracle.exact(one.images), data.labels))
 
 
 def test_the_result_depends_on_the_sample_alone():
@@ -97,8 +143,8 @@ def test_a_step_keeps_the_most_damaging_point_and_ends_where_all_is_wrong():
     logits = torch.tensor([[[1.0, 1.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [1.0, 1.0]]]).unsqueeze(2)
     gradient = torch.ones(3, 1, 1, 2)
     gradient[2] = torch.nan
-    told = ascent.tell(state.replace(wrong=torch.tensor([0.0, 0.0, 0.0])), Answer(logits=logits, gradient=gradient))
-    assert told.wrong.tolist() == [0, 0.5, 1]
+    told = ascent.tell(state.replace(won=torch.tensor([0.0, 0.0, 0.0])), Answer(logits=logits, gradient=gradient))
+    assert told.won.tolist() == [0, 0.5, 1]
     assert told.x[:, 0, 0, 0].tolist() == pytest.approx([0.55, 0.55, 0.5])
     assert ascent.done(told).tolist() == [False, False, True]
     again = ascent.tell(told, Answer(logits=logits[[2, 0, 0]], gradient=gradient))

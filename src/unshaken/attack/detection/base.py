@@ -26,6 +26,8 @@ from unshaken.core.state import State
 
 FITS = 0.5
 """Overlap from which a detection fits an object."""
+SURE = 0.5
+"""Score from which a detection says what an object is, so that one of a chosen class has reached it."""
 LEAST = 1e-3
 """Score from which a detection counts in objectives; those of lower scores are as good as none."""
 
@@ -83,6 +85,22 @@ def with_a_row(objects: Tensor) -> Tensor:
     return objects if objects.shape[1] else F.pad(objects, (0, 0, 0, 1), value=NONE)
 
 
+def with_classes(objects: Tensor, targets: Tensor | None) -> Tensor:
+    """The same objects, each with the class that is chosen for its own, `[N, M, 7]`; empty rows where there is none.
+
+    Args:
+        objects: `[N, M, 7]`.
+        targets: int64 `[N, K]`, -1 where there is none; None for none at all.
+    """
+    if targets is None:
+        return torch.full_like(objects, NONE)
+    own, k = objects[..., 4].long(), targets.shape[1]
+    named = targets.to(own).gather(1, own.clamp(0, k - 1))
+    chosen = is_there(objects) & (own >= 0) & (own < k) & (named >= 0)
+    moved = torch.cat([objects[..., :4], named[..., None].to(objects), objects[..., 5:]], dim=-1)
+    return torch.where(chosen[..., None], moved, NONE)
+
+
 def _area(corners: Tensor) -> Tensor:
     size = corners[..., 2:] - corners[..., :2]
     return size[..., 0] * size[..., 1]
@@ -93,17 +111,19 @@ class DetectionProblem(State):
 
     Args:
         ball: the budget.
-        objects: those of the image, `[N, M, 7]`, M at least 1; see `unshaken.core.boxes`.
+        objects: those of the image, `[N, M, 7]`, M at least 1; see `unshaken.core.boxes`. Where classes are chosen,
+            objects that are to have none are empty rows.
         found: detections of the unchanged image, `[N, D, 6]`.
-        shift: what an attack adds to a class to reach another one, 1 to K - 1, int64 `[N]`; 0 where there is none.
-        classes: number K of the detector's classes; 0 where their names are not known.
+        aimed: the objects with the classes under which they are to be found, `[N, M, 7]`; empty rows for those that
+            are to have none.
+        toward: whether these were chosen; else they were drawn.
     """
 
     ball: Ball
     objects: Tensor
     found: Tensor
-    shift: Tensor
-    classes: int
+    aimed: Tensor
+    toward: bool
 
 
 class DetectionState(State):
@@ -150,6 +170,21 @@ class DetectionAttack(TaskAttack[DetectionResult]):
     tasks: ClassVar[tuple[str, ...]] = ("detection",)
     needs_labels: ClassVar[bool] = False
 
+    @override
+    def count_reached(self, outputs: Tensor, batch: Batch, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Objects, crowds left out, and those whose surest detection is one of their target of a score of `SURE`."""
+        objects, k = with_a_row(required(batch.boxes)), targets.shape[1]
+        aimed = with_classes(objects, targets)
+        counted = is_there(aimed) & (aimed[..., 5] <= 0)
+        scores = torch.where(fits(outputs, objects), outputs[..., 5, None], 0.0)  # [N, D, M]
+        score, best = scores.max(1) if outputs.shape[1] else (torch.zeros_like(aimed[..., 4]), None)
+        hit = torch.zeros_like(counted)
+        if best is not None:
+            hit = counted & (score >= SURE) & (outputs[..., 4].gather(1, best) == aimed[..., 4].to(outputs))
+        own = objects[..., 4].long().clamp(0, k - 1)
+        empty = torch.zeros_like(targets)
+        return empty.scatter_add(1, own, counted.to(empty)), empty.scatter_add(1, own, hit.to(empty))
+
     @abstractmethod
     def objective(self, problem: DetectionProblem) -> Objective:
         """The objective to be raised: detections `[N, D, 6]`, an answer's `logits`, to `[N]`, with gradients."""
@@ -173,12 +208,18 @@ class DetectionAttack(TaskAttack[DetectionResult]):
         seed: int,
         outputs: Tensor,
         previous: DetectionResult | None,
+        targets: Tensor | None,
     ) -> DetectionResult:
         clean, rng = batch.images, SampleRng.of(seed, self.info.name, batch.ids).to(batch.images.device)
         ball = self.ball(clean, torch.full((len(batch),), eps, device=clean.device), norm, rng)
-        count = len(oracle.model.classes)
-        shift = rng.fold("class").integers(1, count, 1)[:, 0] if count > 1 else torch.zeros_like(rng.keys)
-        problem = DetectionProblem(ball, with_a_row(required(batch.boxes)), outputs, shift, count)
+        objects, count = with_a_row(required(batch.boxes)), len(oracle.model.classes)
+        drawn = None
+        if targets is None and count > 1:
+            drawn = (torch.arange(count, device=clean.device) + rng.fold("class").integers(1, count, 1)) % count
+        aimed = with_classes(objects, drawn if targets is None else targets)
+        if targets is not None:
+            objects = torch.where(is_there(aimed)[..., None], objects, NONE)
+        problem = DetectionProblem(ball, objects, outputs, aimed, targets is not None)
         nothing = torch.zeros(len(batch), dtype=torch.int64, device=clean.device)
         objective = self.objective(problem)
         with torch.no_grad():
@@ -209,7 +250,7 @@ class DetectionAttack(TaskAttack[DetectionResult]):
         """A random point of the ball, or the unchanged image."""
         x = problem.ball.random_point(rng) if self.random_start else problem.ball.clean
         none = torch.full_like(problem.ball.eps, -math.inf)
-        return DetectionState(problem, x, problem.ball.clean, none, torch.zeros_like(problem.shift))
+        return DetectionState(problem, x, problem.ball.clean, none, torch.zeros_like(none, dtype=torch.int64))
 
     @abstractmethod
     def move(self, state: DetectionState, gradient: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
@@ -39,38 +41,34 @@ class DenseAdversary(Objective):
 
     Args:
         objects: `[N, M, 7]`.
-        shift: from a class l to the adversarial one l', int64 `[N]`.
-        classes: number K of classes.
+        aimed: the same with their adversarial classes l'; empty rows for those that have none.
         sure: score from which a detection is a target.
     """
 
     objects: Tensor
-    shift: Tensor
-    classes: int
+    aimed: Tensor
     sure: float
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        boxes, objects = required(answer.logits), self.objects
+        boxes = required(answer.logits)
         zero = torch.zeros_like(boxes[..., 5])
-        right = torch.where(targets(boxes, objects, self.sure), log_score(boxes) - log_absence(boxes), zero)  # f_l
-        moved = objects.clone()
-        moved[..., 4] = torch.where(
-            is_there(objects), (objects[..., 4] + self.shift[:, None]) % max(self.classes, 1), objects[..., 4]
-        )
-        other = fits(boxes, moved) & of_same_class(boxes, moved) & (self.shift > 0)[:, None, None]
+        right = torch.where(targets(boxes, self.objects, self.sure), log_score(boxes) - log_absence(boxes), zero)  # f_l
+        other = fits(boxes, self.aimed) & of_same_class(boxes, self.aimed)
         wrong = torch.where(other.any(2), log_score(boxes), zero)  # f_l', where the output has it
         return (wrong - right).sum(1)
 
 
 @register("dag", reference="Xie et al. 2017, arXiv:1703.08603")
 class DAG(DetectionAttack):
-    """DAG: lowers all right detections at once towards drawn wrong classes, until none of them is left.
+    """DAG: lowers all right detections at once towards drawn or chosen wrong classes, until none of them is left.
 
     A step is the gradient over its largest entry, times gamma; the paper bounds the sum by its number of steps, here it
     stays in the ball as well. The paper takes the scores of all proposals before suppression; here they are those of
     the output, so the adversarial class has a part where the detector puts out more than the best class of a place.
     """
+
+    reaches_targets: ClassVar[bool] = True
 
     steps: PositiveInt = Field(default=150, description="gradient steps at most")
     gamma: PositiveFloat = Field(default=0.5 / 255, description="largest change of a pixel in a step")
@@ -81,7 +79,7 @@ class DAG(DetectionAttack):
 
     @override
     def objective(self, problem: DetectionProblem) -> DenseAdversary:
-        return DenseAdversary(problem.objects, problem.shift, problem.classes, self.sure)
+        return DenseAdversary(problem.objects, problem.aimed, self.sure)
 
     @override
     def move(self, state: DetectionState, gradient: Tensor) -> Tensor:
@@ -91,4 +89,10 @@ class DAG(DetectionAttack):
 
     @override
     def finished(self, state: DetectionState, outputs: Tensor) -> Tensor:
-        return ~targets(outputs, state.problem.objects, self.sure).any(1)
+        problem = state.problem
+        over = ~targets(outputs, problem.objects, self.sure).any(1)
+        if not problem.toward:
+            return over
+        there = fits(outputs, problem.aimed) & of_same_class(outputs, problem.aimed)
+        reached = (there & (outputs[..., 5, None] >= self.sure)).any(1)
+        return over & (reached | ~is_there(problem.aimed)).all(1)

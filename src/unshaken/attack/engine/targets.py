@@ -12,11 +12,18 @@ from torch import Tensor
 
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
+from unshaken.core.oracle import required
 from unshaken.core.rng import SampleRng
 from unshaken.core.tables import declare_table
 
 TARGETS = declare_table("targets", "id string, condition string, label int64, target int64, reached bool")
 """Of each sample the class that an attack was to reach, null where that is its label, and whether the model gave it."""
+
+PART_TARGETS = declare_table(
+    "part_targets",
+    "id string, condition string, label int64, target int64, parts int64, reached int64, unchanged int64",
+)
+"""Of each image and class its parts (pixels or objects), and those given their target, attacked and unchanged."""
 
 RULES = {
     "least-likely": "the class with the lowest logit on the unchanged image",
@@ -75,6 +82,36 @@ def choose_targets(
         return draws.masked_fill(~others, -1).argmax(1)
     target = class_of(rule, classes, k, reject=reject)
     return torch.where(labels == target, -1, target)
+
+
+def targets_by_class(rule: str, k: int, classes: Sequence[str], rng: SampleRng, scores: Tensor | None) -> Tensor:
+    """Choose a target for the parts of each class in each sample, pixels or objects.
+
+    Args:
+        rule: one of `RULES`, or a class by name or number.
+        k: number K of classes.
+        classes: their names; empty where they are not known.
+        rng: of the samples.
+        scores: `[N, K, K]`, mean logits of the parts of each class; None for the rules `next` and `random`.
+
+    Returns:
+        int64 `[N, K]`; -1 for a class that is its own target.
+
+    Raises:
+        ParameterError: there is no such class, or no second class.
+    """
+    n, own = len(rng.keys), torch.arange(k, device=rng.keys.device)
+    if k < 2:
+        raise ParameterError("a targeted attack needs a model with a class besides the label to reach")
+    if rule == "next":
+        return ((own + 1) % k).expand(n, k)
+    if rule == "random":
+        return (own + rng.fold("target").integers(1, k, k)) % k
+    if rule in RULES:
+        ranks = required(scores) * (1 if rule == "second" else -1)
+        return ranks.masked_fill(torch.eye(k, dtype=torch.bool, device=ranks.device), -torch.inf).argmax(2)
+    target = class_of(rule, classes, k)
+    return torch.where(own == target, -1, target).expand(n, k)
 
 
 def class_of(

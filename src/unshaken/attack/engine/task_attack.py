@@ -12,6 +12,7 @@ from torch import Tensor
 from unshaken.attack.engine.ball import NORMS, check_budgets
 from unshaken.attack.engine.step_length import check_step_size
 from unshaken.core.batch import Batch, in_unit_range
+from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import Parameters
 from unshaken.core.state import State
@@ -66,6 +67,10 @@ class TaskAttack(Parameters, Generic[R]):
     norms: ClassVar[tuple[str, ...]] = NORMS
     """Empty for an attack whose budget is not a norm."""
     minimal: ClassVar[bool] = False
+    reaches_targets: ClassVar[bool] = False
+    """Whether it can search for chosen classes."""
+    target_rules: ClassVar[tuple[str, ...]] = ("next", "random")
+    """Rules by which it can choose them; others need logits of all classes."""
 
     steps: PositiveInt = Field(default=20, description="gradient steps")
     random_start: bool = Field(
@@ -82,8 +87,9 @@ class TaskAttack(Parameters, Generic[R]):
 
     @abstractmethod
     def search(
-        self, oracle: Oracle, batch: Batch, norm: str, eps: float, seed: int, outputs: Tensor, previous: R | None
-    ) -> R:
+        self, oracle: Oracle, batch: Batch, norm: str, eps: float, seed: int, outputs: Tensor, previous: R | None,
+        targets: Tensor | None,
+    ) -> R:  # fmt: skip
         """Search under one budget, and verify by fresh float32 passes.
 
         Args:
@@ -94,7 +100,30 @@ class TaskAttack(Parameters, Generic[R]):
             seed: the run seed.
             outputs: of the exact model for the unchanged images.
             previous: the result under the next smaller budget; None for the smallest.
+            targets: as of `attack`.
         """
+
+    def class_scores(self, outputs: Tensor, batch: Batch) -> Tensor | None:
+        """Mean logits over the parts of each class, `[N, K, K]`; None where outputs have no logits of all classes.
+
+        Args:
+            outputs: of the exact model for the unchanged images.
+            batch: those, with what is known of their parts.
+        """
+        return None
+
+    def count_reached(self, outputs: Tensor, batch: Batch, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Parts of each class that are to be given another, and how many of them are, int64 `[N, K]` both.
+
+        Args:
+            outputs: of the exact model.
+            batch: the images, with what is known of their parts: pixels or objects.
+            targets: as of `attack`.
+
+        Raises:
+            ParameterError: the attack reaches no chosen class.
+        """
+        raise ParameterError(f"{self.info.name}: it reaches no chosen class")
 
     def most_passes(self, classes: int) -> int | None:
         """Forward and backward passes that one budget spends on a sample at most."""
@@ -110,6 +139,7 @@ class TaskAttack(Parameters, Generic[R]):
         eps: Sequence[float] = (),
         seed: int = 0,
         clean: Tensor | None = None,
+        targets: Tensor | None = None,
     ) -> list[R]:
         """Attack every sample under each budget.
 
@@ -122,16 +152,20 @@ class TaskAttack(Parameters, Generic[R]):
             eps: budgets, in [0, 1] pixel units under the norm; empty for an attack without norms.
             seed: the run seed.
             clean: outputs for the images, when already paid for.
+            targets: int64 `[N, K]`, the class to reach for parts of each class; -1 for parts that are left alone. None
+                for any wrong class.
 
         Returns:
             One record a budget, in the order of `eps`.
 
         Raises:
-            ParameterError: norm or eps are not allowed, or the data lack what the attack needs.
+            ParameterError: norm, eps or targets are not allowed, or the data lack what the attack needs.
             ModelError: the model gives no gradients.
         """
         radii = check_budgets(self.info.name, self.norms, norm, eps)
         check_step_size(self, radii)
+        if targets is not None and not self.reaches_targets:
+            raise ParameterError(f"{self.info.name}: it reaches no chosen class: leave targets out")
         oracle.check_gradients()
         self.check_batch(batch)
         batch = batch.with_images(in_unit_range(batch.images.float(), "attacked images"))
@@ -139,5 +173,7 @@ class TaskAttack(Parameters, Generic[R]):
         results: dict[float, R] = {}
         previous = None
         for radius in sorted(set(radii)):
-            previous = results[radius] = self.search(oracle, batch, norm or "linf", radius, seed, outputs, previous)
+            previous = results[radius] = self.search(
+                oracle, batch, norm or "linf", radius, seed, outputs, previous, targets
+            )
         return [results[radius] for radius in radii]

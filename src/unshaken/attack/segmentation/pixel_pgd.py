@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball, distance
 from unshaken.attack.engine.step_length import StepLength
+from unshaken.attack.engine.targets import RULES
 from unshaken.attack.engine.task_attack import LastAndBest, TaskAttack
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import predict
@@ -38,17 +39,31 @@ def wrong_pixels(logits: Tensor, masks: Tensor) -> Tensor:
     return wrong.flatten(1).sum(1) / known.flatten(1).sum(1).clamp_min(1)
 
 
+def goal_masks(masks: Tensor, targets: Tensor) -> Tensor:
+    """The class that each pixel is to be given, int64 `[N, H, W]`; `IGNORED` where there is none.
+
+    Args:
+        masks: its own class, int64 `[N, H, W]`.
+        targets: of each class, int64 `[N, K]`; -1 where there is none.
+    """
+    known = masks != IGNORED
+    named = targets.gather(1, masks.masked_fill(~known, 0).flatten(1)).view_as(masks)
+    return torch.where(known & (named >= 0), named, IGNORED)
+
+
 class PixelCrossEntropy(Objective):
-    """Mean cross-entropy over the labelled pixels in nats, with pixels that are wrong already weighed apart.
+    """Mean cross-entropy over the labelled pixels in nats, with pixels that are won already weighed apart.
 
     Args:
         masks: int64 `[N, H, W]`.
-        weight: of pixels that are wrong, in [0, 1], `[N]`; those that are right weigh one less it. None for the plain
-            mean.
+        weight: of pixels that are won, in [0, 1], `[N]`; others weigh one less it. None for the plain mean.
+        toward: masks are what pixels are to be given: a pixel is won when it has its class, and the mean is to fall,
+            so that its negative is taken. Else it is won when it has another.
     """
 
     masks: Tensor
     weight: Tensor | None = None
+    toward: bool = False
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
@@ -56,24 +71,38 @@ class PixelCrossEntropy(Objective):
         losses = F.cross_entropy(logits, self.masks, reduction="none", ignore_index=IGNORED)
         if self.weight is not None:
             weight = self.weight.to(losses).view(-1, 1, 1)
-            losses = losses * torch.where(logits.argmax(1) == self.masks, 1 - weight, weight)
-        return losses.flatten(1).sum(1) / (self.masks != IGNORED).flatten(1).sum(1).clamp_min(1)
+            won = (logits.argmax(1) == self.masks) == self.toward
+            losses = losses * torch.where(won, weight, 1 - weight)
+        mean = losses.flatten(1).sum(1) / (self.masks != IGNORED).flatten(1).sum(1).clamp_min(1)
+        return -mean if self.toward else mean
 
 
 class PixelProblem(State):
-    """Facts of each sample for the attack: its budget and its masks `[N, H, W]`."""
+    """Facts of each sample for the attack.
+
+    Args:
+        ball: its budget.
+        masks: the class of each pixel, or the one to reach, `[N, H, W]`.
+        toward: whether it is the one to reach.
+    """
 
     ball: Ball
     masks: Tensor
+    toward: bool = False
+
+    def won(self, logits: Tensor) -> Tensor:
+        """Share of the pixels that are wrong, or that have the class to reach, `[N]`; 1 where none is to reach one."""
+        wrong = wrong_pixels(logits, self.masks)
+        return 1 - wrong if self.toward else wrong
 
 
 class PixelState(State):
-    """One row a sample: its problem, the current point, the most damaging one so far, and the share wrong there."""
+    """One row a sample: its problem, the current point, the most damaging one so far, and the share won there."""
 
     problem: PixelProblem
     x: Tensor
     best: Tensor
-    wrong: Tensor
+    won: Tensor
     step: Tensor
 
 
@@ -83,7 +112,8 @@ class PixelResult(State):
     Args:
         images: `[N, C, H, W]`, inside the budget and [0, 1].
         outputs: of the exact model by a fresh float32 pass on them, `[N, K, H, W]`.
-        wrong: share of the labelled pixels that are wrong, `[N]`; never below that of the unchanged image.
+        won: share of the labelled pixels that are wrong, or of those with a target that are given it, `[N]`; never
+            below that of the unchanged image.
         distance: norm of the change, float64 `[N]`.
         forwards: passes of this budget, int64 `[N]`.
         backwards: as `forwards`.
@@ -92,7 +122,7 @@ class PixelResult(State):
 
     images: Tensor
     outputs: Tensor
-    wrong: Tensor
+    won: Tensor
     distance: Tensor
     forwards: Tensor
     backwards: Tensor
@@ -109,11 +139,14 @@ class PixelPGD(StepLength, TaskAttack[PixelResult]):
 
     `segpgd` begins with the pixels that are right and lets the others count more from step to step, at last as much.
     Of all points the last and the one with most wrong pixels are judged by fresh float32 passes; the worse one stands,
-    or what a smaller budget found, or the unchanged image.
+    or what a smaller budget found, or the unchanged image. With targets as many pixels as possible are to be given the
+    class that is chosen for those of their class.
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("segmentation",)
     needs_labels: ClassVar[bool] = True
+    reaches_targets: ClassVar[bool] = True
+    target_rules: ClassVar[tuple[str, ...]] = tuple(RULES)
 
     loss: Literal["ce", "segpgd"] = Field(
         default="segpgd", description="loss to maximise: the plain mean over pixels, or that of SegPGD"
@@ -134,30 +167,52 @@ class PixelPGD(StepLength, TaskAttack[PixelResult]):
         seed: int,
         outputs: Tensor,
         previous: PixelResult | None,
+        targets: Tensor | None,
     ) -> PixelResult:
         clean, masks = batch.images, required(batch.labels)
         zeros = torch.zeros(len(batch), dtype=torch.int64, device=clean.device)
-        wrong = wrong_pixels(outputs, masks)
-        result = previous or PixelResult(clean, outputs, wrong, widen(zeros), zeros, zeros, widen(zeros))
+        ball = Ball.of(clean, torch.full((len(batch),), eps, device=clean.device), norm)
+        goals = masks if targets is None else goal_masks(masks, targets)
+        problem = PixelProblem(ball, goals, targets is not None)
+        result = previous or PixelResult(clean, outputs, problem.won(outputs), widen(zeros), zeros, zeros, widen(zeros))
         result = result.replace(forwards=zeros, backwards=zeros, seconds=widen(zeros))
         if eps == 0 or not len(batch):
             return result
-        ball = Ball.of(clean, torch.full((len(batch),), eps, device=clean.device), norm)
         rng = SampleRng.of(seed, self.info.name, batch.ids).to(clean.device)
-        outcome = drive(_Ascent(self), PixelProblem(ball, masks), oracle, rng)
+        outcome = drive(_Ascent(self), problem, oracle, rng)
         for x in (outcome.result.last, outcome.result.best):
             logits = oracle.exact(x)
-            wrong = wrong_pixels(logits, masks)
-            better = ((wrong > result.wrong) & ball.contains(x)).view(-1, 1, 1, 1)
+            won = problem.won(logits)
+            better = ((won > result.won) & ball.contains(x)).view(-1, 1, 1, 1)
             result = result.replace(
                 images=torch.where(better, x, result.images),
                 outputs=torch.where(better, logits, result.outputs),
-                wrong=torch.where(better.flatten(), wrong, result.wrong),
+                won=torch.where(better.flatten(), won, result.won),
             )
         return result.replace(
             distance=distance(result.images, clean, norm), forwards=outcome.forwards + 2,
             backwards=outcome.backwards, seconds=outcome.seconds,
         )  # fmt: skip
+
+    @override
+    def class_scores(self, outputs: Tensor, batch: Batch) -> Tensor:
+        k = outputs.shape[1]
+        found = outputs.new_zeros(len(batch), k, k)
+        for scores, logits, mask in zip(found, outputs.movedim(1, -1), required(batch.labels), strict=True):
+            known = (mask != IGNORED) & (mask < k)
+            scores.index_add_(0, mask[known], logits[known])
+            scores /= mask[known].bincount(minlength=k).clamp_min(1)[:, None]
+        return found
+
+    @override
+    def count_reached(self, outputs: Tensor, batch: Batch, targets: Tensor) -> tuple[Tensor, Tensor]:
+        masks, k = required(batch.labels), targets.shape[1]
+        goals = goal_masks(masks, targets)
+        hit = (goals != IGNORED) & (predict(outputs.movedim(1, -1)) == goals)
+        return tuple(  # type: ignore[return-value]
+            torch.stack([own[which].bincount(minlength=k) for own, which in zip(masks, some, strict=True)])
+            for some in (goals != IGNORED, hit)
+        )
 
 
 class _Ascent:
@@ -174,22 +229,22 @@ class _Ascent:
         return PixelState(samples, x, ball.clean, none, torch.zeros_like(rng.keys))
 
     def ask(self, state: PixelState) -> Gradient:
-        """The gradient of the loss; step t of T weighs wrong pixels by `t / 2T`."""
+        """The gradient of the loss; step t of T weighs pixels that are won by `t / 2T`."""
         weight = state.step / (2 * self.attack.steps) if self.attack.loss == "segpgd" else None
-        return Gradient(state.x, of=PixelCrossEntropy(state.problem.masks, weight))
+        return Gradient(state.x, of=PixelCrossEntropy(state.problem.masks, weight, state.problem.toward))
 
     def tell(self, state: PixelState, answer: Answer) -> PixelState:
         """The most damaging point so far, and a step along the norm's steepest direction, back into the ball."""
-        ball, wrong = state.problem.ball, wrong_pixels(required(answer.logits), state.problem.masks)
-        better = wrong > state.wrong
+        ball, won = state.problem.ball, state.problem.won(required(answer.logits))
+        better = won > state.won
         direction = ball.steepest(required(answer.gradient), state.x)
         x = ball.project(state.x + self.attack.step_length(ball) * direction)
         best = torch.where(better.view(-1, 1, 1, 1), state.x, state.best)
-        return state.replace(x=x, best=best, wrong=torch.where(better, wrong, state.wrong), step=state.step + 1)
+        return state.replace(x=x, best=best, won=torch.where(better, won, state.won), step=state.step + 1)
 
     def done(self, state: PixelState) -> Tensor:
-        """All steps made, or every pixel wrong at a point that was asked about."""
-        return (state.step >= self.attack.steps) | (state.wrong >= 1)
+        """All steps made, or every pixel won at a point that was asked about."""
+        return (state.step >= self.attack.steps) | (state.won >= 1)
 
     def result(self, state: PixelState) -> LastAndBest:
         """The last point, and the most damaging one."""

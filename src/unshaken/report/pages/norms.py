@@ -286,6 +286,9 @@ def _targeted(source: Source) -> Iterable[Line]:
     for row in source.data["targeted"]:
         what = f"given the attacker's class, {wording.name_of_id(row['condition'])}"
         yield from _share(what, row["reached"], "targets", row["condition"])
+    for row in source.data["targeted_parts"]:
+        what = f"{row['unit']} given the attacker's class, {wording.name_of_id(row['condition'])}"
+        yield from _share(what, row["reached"], "part_targets", row["condition"])
 
 
 def _certificates(source: Source) -> Iterable[Line]:

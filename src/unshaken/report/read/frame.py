@@ -232,7 +232,7 @@ def read_frame(run: RunDir, config: RunConfig) -> Frame:
     attacked = frozenset(c.id for c in conditions if c.norm is not None or c.id in turned)
     apart = {c.id: group for c in conditions if (group := methods.apart(c.method))}
     apart |= {c.id: UNKNOWN for c in conditions if c.method in methods.unknown and c.id not in attacked}
-    apart |= {name: TARGETED for name, _ in run.finished("targets")}
+    apart |= {name: TARGETED for table in ("targets", "part_targets") for name, _ in run.finished(table)}
     return Frame(
         places=places,
         labels=labels,

@@ -41,17 +41,18 @@ CLASSIFICATION: Mapping[str, Any] = {
 """What `summary.json` holds of classification, where there is none."""
 
 
-def condition_row(source: Source, one: Condition, figures: Mapping[str, Row | None], group: str | None = None) -> Row:
+def condition_row(source: Source, one: Condition, figures: Mapping[str, Row | None]) -> Row:
     """Make the record of a condition in `summary.json`.
 
     Args:
         source: of the figures.
         one: the condition.
         figures: of the task, by name.
-        group: of the condition; None for what its method tells.
     """
-    group = group or (ATTACK if one.id in source.frame.attacked else source.methods.family(one.method) or OTHER)
-    spent = source.frame.spent[one.id]
+    frame = source.frame
+    group = frame.apart.get(one.id) or (ATTACK if one.id in frame.attacked else None)
+    group = group or source.methods.family(one.method) or OTHER
+    spent = frame.spent[one.id]
     strength: Row = {} if one.severity is None else {"severity": one.severity}
     if one.eps is not None:
         strength["eps"] = one.eps
@@ -110,7 +111,7 @@ def opening(report: Report, name: str, key: str, images: int) -> list[Text]:
         key: of the figure in a condition of `summary.json`.
         images: unchanged images.
     """
-    clean, worst = report.data["clean"], cells.worst_of(report.data["conditions"])
+    clean, worst = report.data["clean"], cells.worst_of(cells.changes_of(report.data))
     source, value = Span(report.data["provenance"]["data"], "code"), Span(wording.percent(clean["value"]), "strong")
     texts: list[Text] = [
         (f"The {name} on {images} unchanged images of ", source, " is ", value, f" ({wording.span(clean)}).")

@@ -93,8 +93,9 @@ class DetectedObjects(Section):
                 "errors": errors[one.id],
             }
             rows.append(condition_row(source, one, own))
-        changed = [maps[row["condition"]] for row in rows]
-        worst = min(rows, key=lambda row: float(row["map"]["value"]), default=None)
+        changes = cells.changes_of({"conditions": rows})
+        changed = [maps[row["condition"]] for row in changes]
+        worst = min(changes, key=lambda row: float(row["map"]["value"]), default=None)
         shown = [CLEAN.id, *([worst["condition"]] if worst else [])]
         found = {
             **clean,
@@ -102,7 +103,7 @@ class DetectedObjects(Section):
             "objects": len(matches[CLEAN.id].object_label),
             "errors": errors[CLEAN.id],
             "shifts": of_shifts(maps[CLEAN.id], changed),
-            "classes": by_class(matches, names),
+            "classes": by_class({name: one for name, one in matches.items() if name not in frame.apart}, names),
             "curves": [{"condition": name, "precision": mean_curve(matches[name])} for name in shown],
         }
         gaps = lacking(source)
@@ -115,7 +116,7 @@ class DetectedObjects(Section):
         if not clean:
             return ()
         texts = opening(report, "mAP", "map", found["images"])
-        if found["shifts"] and len(report.data["conditions"]) > 1:
+        if found["shifts"] and len(cells.changes_of(report.data)) > 1:
             drop = found["shifts"]["relative_drop"]
             texts.append(f"Over all changes {wording.percent(drop['value'])} of it is lost ({wording.span(drop)}).")
         return texts
@@ -126,13 +127,13 @@ class DetectedObjects(Section):
         if not clean:
             return ()
         tiles = [Tile("mAP, unchanged", wording.percent(clean["value"]), wording.span(clean))]
-        if worst := cells.worst_of(report.data["conditions"]):
+        if worst := cells.worst_of(cells.changes_of(report.data)):
             tiles.append(
                 Tile("worst change", wording.percent(worst["map"]["value"]), wording.condition_name(worst), bad=True)
             )
-        if found["shifts"] and len(report.data["conditions"]) > 1:
+        count = len(cells.changes_of(report.data))
+        if found["shifts"] and count > 1:
             mean = found["shifts"]["mean"]
-            count = len(report.data["conditions"])
             tiles.append(Tile(f"mean of {count} changes", wording.percent(mean["value"]), wording.span(mean), bad=True))
         return tiles
 
@@ -312,7 +313,7 @@ def _shares(errors: Row) -> list[Cell]:
 
 def _words(data: Mapping[str, Any]) -> str:
     """Errors that cost most unchanged and under the strongest change."""
-    worst = cells.worst_of([row for row in data["conditions"] if row["errors"]])
+    worst = cells.worst_of([row for row in cells.changes_of(data) if row["errors"]])
     places = [("On unchanged images", data["objects"]["errors"])]
     places += [(f"Under {wording.condition_name(worst)}", worst["errors"])] if worst else []
     sentences = []

@@ -146,7 +146,7 @@ def _condition(source: Source, place: int) -> Row:
         "consistency": _json(outcomes.consistent_under(frame, place)),
     }
     one = frame.conditions[place]
-    return condition_row(source, one, figures, group=frame.apart.get(one.id))
+    return condition_row(source, one, figures)
 
 
 def _gaps(frame: Frame, config: RunConfig) -> dict[str, str]:

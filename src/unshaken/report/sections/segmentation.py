@@ -72,7 +72,7 @@ class Segments(Section):
             "miou": figure,
             "boundary_iou": _figure(near[CLEAN.id]),
             "images": clean.images,
-            "classes": _by_class(counts, names),
+            "classes": _by_class({name: one for name, one in counts.items() if name not in frame.apart}, names),
         }
         gaps = lacking(source)
         data = {**CLASSIFICATION, "clean": figure, "conditions": rows, "segmentation": found}
@@ -93,7 +93,7 @@ class Segments(Section):
         tiles = [Tile("mIoU, unchanged", wording.percent(clean["value"]), wording.span(clean))]
         if near := found["boundary_iou"]:
             tiles.append(Tile("boundary IoU, unchanged", wording.percent(near["value"]), wording.span(near)))
-        if worst := cells.worst_of(report.data["conditions"]):
+        if worst := cells.worst_of(cells.changes_of(report.data)):
             value = wording.percent(worst["miou"]["value"])
             tiles.append(Tile("worst change", value, wording.condition_name(worst), bad=True))
         return tiles

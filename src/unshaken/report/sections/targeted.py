@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,7 +112,7 @@ class TargetedSection(Section):
         ]
         found: list[Block] = [Heading("Targeted attacks", "targeted", "Targets"), Prose(text)]
         found.append(Table("Targeted attacks, with 95 % intervals.", heads, tuple(lines), brief=True))
-        return [*found, *(_matrix(one, names[one["condition"]]) for one in records)]
+        return [*found, *(pair_table(names[one["condition"]], one["pairs"], "images", _cell) for one in records)]
 
 
 def _rows(source: Source, column: int) -> tuple[pa.Table, NDArray[np.int64]]:
@@ -153,17 +153,23 @@ def _pairs(rows: pa.Table, classes: Sequence[str]) -> list[Row]:
     ]  # fmt: skip
 
 
-def _matrix(one: Row, name: str) -> Table:
-    """Success from each class to each target; of many classes a table of pairs."""
-    pairs: Sequence[Mapping[str, Any]] = one["pairs"]
+def pair_table(name: str, pairs: Sequence[Mapping[str, Any]], unit: str, cell_of: Callable[[Any], Cell]) -> Table:
+    """Success from each class to each target; of many classes a table of pairs.
+
+    Args:
+        name: of the attack.
+        pairs: of `summary.json`; `reached` is a figure.
+        unit: what is given the target, such as "images".
+        cell_of: from a pair, or None where it was not tried, to its cell of the matrix.
+    """
     known = dict(sorted({(p["label"], p["name"]) for p in pairs} | {(p["target"], p["target_name"]) for p in pairs}))
     if len(known) > LARGEST_MATRIX:
         heads = cells.columns("true class", "target", "given the target", "images")
         rows = [(p["name"], p["target_name"], cells.share(p["reached"]), str(p["reached"]["n"])) for p in pairs]
-        return Table(f"{name}: pairs of classes of which most images were given the target.", heads, tuple(rows))
+        return Table(f"{name}: pairs of classes of which most {unit} were given the target.", heads, tuple(rows))
     cell = {(p["label"], p["target"]): p for p in pairs}
-    lines = tuple((known[label], *(_cell(cell.get((label, target))) for target in known)) for label in known)
-    caption = f"{name}: images given the target, of those tried. A row is a true class, a column a target."
+    lines = tuple((known[label], *(cell_of(cell.get((label, target))) for target in known)) for label in known)
+    caption = f"{name}: {unit} given the target, of those tried. A row is a true class, a column a target."
     return Table(caption, cells.columns("true class", *known.values()), lines, "matrix")
 
 

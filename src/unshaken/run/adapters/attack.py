@@ -14,7 +14,14 @@ from torch import Tensor
 from unshaken.attack.engine.ball import check_budgets
 from unshaken.attack.engine.base import BudgetedAttack
 from unshaken.attack.engine.step_length import check_step_size
-from unshaken.attack.engine.targets import RULES, choose_targets, label_with, names_class, targets_in_column
+from unshaken.attack.engine.targets import (
+    RULES,
+    choose_targets,
+    label_with,
+    names_class,
+    targets_by_class,
+    targets_in_column,
+)
 from unshaken.attack.engine.task_attack import TaskAttack
 from unshaken.attack.engine.verdict import AttackResult, initial_result
 from unshaken.attack.viewpoint.base import ChosenViews, Objects, ViewAttack, view_rows
@@ -39,6 +46,11 @@ def _(method: BudgetedAttack | TaskAttack[Any], line: Line) -> list[Condition]:
     label = line.label if target is None else label_with(line.label, target)
     if line.severities:
         raise ParameterError(f"{name}: an attack has eps, not severities")
+    if isinstance(method, TaskAttack) and target in RULES and target not in method.target_rules:
+        raise ParameterError(
+            f"{name}: target {target} needs logits of all classes, which detections lack: give "
+            f"{', '.join(method.target_rules)}, a class by name or number, or a column of the data"
+        )
     if not method.norms:
         check_budgets(name, method.norms, None, eps)
         return [Condition(label, name, target=target)]
@@ -96,6 +108,24 @@ def _targets_of(batch: Batch, rule: str | None, context: Context) -> Tensor | No
     return choose_targets(rule, batch.labels, context.clean, model.classes, rng, reject=model.reject)
 
 
+def _part_targets_of(method: TaskAttack[Any], batch: Batch, rule: str | None, context: Context) -> Tensor | None:
+    """The class that parts of each class are to be given in each sample, `[N, K]`."""
+    model = context.oracle.model
+    if rule is None:
+        return None
+    scores = method.class_scores(context.clean, batch)
+    k = len(model.classes) if scores is None else scores.shape[1]
+    columns = context.find(SampleColumns)
+    if columns is not None and rule not in RULES and not names_class(rule, model.classes):
+        values = columns(rule, batch.ids)
+        if values is not None:
+            named = targets_in_column(rule, values, batch.ids, model.classes, k)
+            found = torch.tensor(named, dtype=torch.int64, device=batch.images.device)[:, None].expand(-1, k)
+            return torch.where(found == torch.arange(k, device=found.device), -1, found)
+    rng = SampleRng.of(context.seed, "targets", batch.ids).to(batch.images.device)
+    return targets_by_class(rule, k, model.classes, rng, scores)
+
+
 def _attack(
     method: BudgetedAttack, batch: Batch, conditions: Sequence[Condition], context: Context, targets: Tensor | None
 ) -> tuple[list[AttackResult], list[Flag]]:
@@ -145,7 +175,8 @@ def _phase_rows(condition: Condition, one: AttackResult) -> Part:
 
 @rows_of.register(TaskAttack)
 def _(method: TaskAttack[Any], batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-    """Rows that the model's task makes of its outputs for the attacked images."""
+    """Rows that the model's task makes of its outputs for the attacked images, and which targets were reached."""
+    targets = _part_targets_of(method, batch, conditions[0].target, context)
     found = method.attack(
         context.oracle,
         batch,
@@ -153,9 +184,12 @@ def _(method: TaskAttack[Any], batch: Batch, conditions: Sequence[Condition], co
         eps=[c.eps for c in conditions if c.eps is not None],
         seed=context.seed,
         clean=context.clean,
+        targets=targets,
     )
     parts = []
     for condition, one in zip(conditions, found, strict=True):
+        if targets is not None:
+            parts.append(_part_target_rows(method, condition, batch, targets, one.outputs, context.clean))
         parts += task_rows(
             context,
             condition,
@@ -168,6 +202,24 @@ def _(method: TaskAttack[Any], batch: Batch, conditions: Sequence[Condition], co
             images=one.images.__getitem__,
         )
     return parts
+
+
+def _part_target_rows(
+    method: TaskAttack[Any], condition: Condition, batch: Batch, targets: Tensor, outputs: Tensor, clean: Tensor
+) -> Part:
+    """A row an image and class of which it has parts with a target."""
+    counted, reached = method.count_reached(outputs, batch, targets)
+    unchanged = method.count_reached(clean, batch, targets)[1]
+    at = counted.nonzero(as_tuple=True)
+    columns = {
+        "id": [batch.ids[i] for i in at[0].tolist()],
+        "label": at[1].tolist(),
+        "target": targets[at].tolist(),
+        "parts": counted[at].tolist(),
+        "reached": reached[at].tolist(),
+        "unchanged": unchanged[at].tolist(),
+    }
+    return Part("part_targets", condition, columns)
 
 
 @conditions_of.register
