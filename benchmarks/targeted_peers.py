@@ -13,7 +13,8 @@ convolutions that torch executes.
 What is not the same. unshaken ends a sample at its first success, the peers make all their steps and return their last
 or their best point. ART's C&W has a line search beside its steps. foolbox's C&W returns a black image where it found
 none, which is no success here, even where the network gives it the target. unshaken's first convolution may get its
-gradient in tiles, which are counted as forward passes.
+gradient in tiles, which are counted as forward passes. HopSkipJump starts in every tool from the nearest of the images
+to which the network gives the target; unshaken looks for them itself, the peers are given them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
 from unshaken.measure.statistics.intervals import share
 
-PGD_STEPS, MI_STEPS, APGD_STEPS, NORM_STEPS, CONSTANTS, JSMA_STEPS = 40, 10, 100, 100, 9, 50
+PGD_STEPS, MI_STEPS, APGD_STEPS, NORM_STEPS, CONSTANTS, JSMA_STEPS, HOPS = 40, 10, 100, 100, 9, 50, 20
 Arguments = Callable[[Work], dict[str, Any]]
 
 
@@ -58,8 +59,26 @@ def unshaken_attack(spec: str, *, minimal: bool) -> Run:
     return run
 
 
-def foolbox_attack(name: str, arguments: Arguments, *, minimal: bool = False) -> Run:
-    """`foolbox.attacks.<name>` towards the targets; the clipped images are taken."""
+def nearest_of_target(work: Work, x: Tensor, targets: Tensor) -> Tensor:
+    """For each of `x` the nearest of all images to which the network gives its target."""
+    with torch.no_grad():
+        answers = work.model(work.images).argmax(1)
+    apart = torch.cdist(x.flatten(1).double(), work.images.flatten(1).double())
+    nearest = apart.masked_fill(answers[None] != targets[:, None], math.inf).min(1)
+    if not nearest.values.isfinite().all():
+        raise SystemExit("of a target there is no image to start HopSkipJump from: give more --images")
+    return work.images[nearest.indices]
+
+
+def foolbox_attack(name: str, arguments: Arguments, *, minimal: bool = False, starts: bool = False) -> Run:
+    """`foolbox.attacks.<name>` towards the targets; the clipped images are taken.
+
+    Args:
+        name: of the class.
+        arguments: of it.
+        minimal: whether it searches for the smallest norm.
+        starts: whether it needs images of the targets to start from.
+    """
 
     def make(work: Work) -> Piece:
         import foolbox
@@ -68,18 +87,36 @@ def foolbox_attack(name: str, arguments: Arguments, *, minimal: bool = False) ->
         attack = getattr(foolbox.attacks, name)(**arguments(work))
         criterion = foolbox.criteria.TargetedMisclassification
         eps = None if minimal else work.eps
-        return lambda x, t: without_blanks(attack(wrapped, x, criterion(t), epsilons=eps)[1], x)
+
+        def piece(x: Tensor, t: Tensor) -> Tensor:
+            more = {"starting_points": nearest_of_target(work, x, t)} if starts else {}
+            return without_blanks(attack(wrapped, x, criterion(t), epsilons=eps, **more)[1], x)
+
+        return piece
 
     return seeded(make)
 
 
-def art_attack(name: str, arguments: Arguments, *, switch: bool = True) -> Run:
+class Single(nn.Module):
+    """A model that is given images in float32, for ART's HopSkipJump asks with float64."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The model's logits `[N, K]` of images `[N, C, H, W]`."""
+        return self.model(images.float())  # type: ignore[no-any-return]
+
+
+def art_attack(name: str, arguments: Arguments, *, switch: bool = True, starts: bool = False) -> Run:
     """`art.attacks.evasion.<name>` towards the targets.
 
     Args:
         name: of the class.
         arguments: of it.
         switch: whether it has `targeted` and `verbose`, or is targeted always.
+        starts: whether it needs images of the targets to start from.
     """
 
     def make(work: Work) -> Piece:
@@ -90,14 +127,19 @@ def art_attack(name: str, arguments: Arguments, *, switch: bool = True) -> Run:
         with torch.no_grad():
             classes = work.model(work.images[:1]).shape[1]
         classifier = PyTorchClassifier(
-            work.model, loss=nn.CrossEntropyLoss(), input_shape=tuple(work.images.shape[1:]), nb_classes=classes,
-            clip_values=(0.0, 1.0), device_type="cpu",
+            Single(work.model), loss=nn.CrossEntropyLoss(), input_shape=tuple(work.images.shape[1:]),
+            nb_classes=classes, clip_values=(0.0, 1.0), device_type="cpu",
         )  # fmt: skip
         more = {"targeted": True} if switch else {}
         attack = getattr(evasion, name)(
             classifier, batch_size=work.batch_size, verbose=False, **more, **arguments(work)
         )
-        return lambda x, t: torch.from_numpy(attack.generate(x.numpy(), to_categorical(t.numpy(), classes)))
+
+        def piece(x: Tensor, t: Tensor) -> Tensor:
+            given = {"x_adv_init": nearest_of_target(work, x, t).numpy()} if starts else {}
+            return torch.from_numpy(attack.generate(x.numpy(), to_categorical(t.numpy(), classes), **given))
+
+        return piece
 
     return seeded(make)
 
@@ -196,6 +238,16 @@ ATTACKS = {
         "linf",
         f"fmn:steps={NORM_STEPS}",
         {"foolbox": foolbox_attack("LInfFMNAttack", lambda w: {"steps": NORM_STEPS}, minimal=True)},
+        minimal=True,
+    ),
+    "hop-skip-jump": Attack(
+        f"HopSkipJump, {HOPS} iterations",
+        "l2",
+        f"hop-skip-jump:steps={HOPS}",
+        {
+            "foolbox": foolbox_attack("HopSkipJumpAttack", lambda w: {"steps": HOPS}, minimal=True, starts=True),
+            "art": art_attack("HopSkipJump", lambda w: {"norm": 2, "max_iter": HOPS, "init_size": 1}, starts=True),
+        },
         minimal=True,
     ),
     "jsma": Attack(

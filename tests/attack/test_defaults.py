@@ -149,6 +149,7 @@ EXPECTED = {
         "initial_samples=100 >0",
         "max_samples=10000 >0",
         "starts=100 >0",
+        "start_images=",
         "minimal needs_labels reads_clean l2 linf",
     ],
     "jsma": [

@@ -9,11 +9,13 @@ import torch
 from torch import nn
 
 from unshaken.attack.black_box.hop_skip_jump import FEEL, JUMP, NEAR, SEEK, HopSkipJump
+from unshaken.attack.engine.attack_run import AttackContext
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.problem import Problem
 from unshaken.core import Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 from unshaken.core.query import Answer, Labels
+from unshaken.data.arrays import InMemory
 
 
 def affine(make, n=8):
@@ -175,12 +177,93 @@ def test_company_changes_nothing(make):
     assert torch.allclose(whole.distance, other.distance, rtol=0.02)
 
 
-def test_targets_are_refused_with_a_way_out(make):
+class Pulls(nn.Module):
+    """Three classes with affine logits `s w_k . (x - 1/2)`, of orthonormal `w_k` that are zero but for a third each."""
+
+    def __init__(self):
+        super().__init__()
+        w = torch.zeros(3, 12)
+        w[torch.arange(12) // 4, torch.arange(12)] = 0.5
+        self.register_buffer("w", w.view(3, 1, 3, 4))
+
+    def forward(self, x):
+        x = nn.functional.interpolate(x, (3, 4), mode="area")
+        return ((x - 0.5).unsqueeze(1) * self.w).flatten(2).sum(2)
+
+
+@pytest.fixture(scope="module")
+def pulls():
+    """The model, and images near grey; of class 0 six, of class 1 two, of class 2 none."""
+    model = Pulls()
+    towards = torch.tensor([[0.10, 0.02, 0], [0.12, 0, 0.05], [0.2, 0.1, 0], [0.15, 0, 0], [0.1, 0, 0.02],
+                            [0.3, 0.1, 0.2], [0, 0.5, 0], [0, 0.9, 0]])  # fmt: skip
+    images = 0.5 + (towards[..., None, None, None] * model.w).sum(1)
+    labels = torch.tensor([0] * 6 + [1] * 2)
+    return Classifier(model.eval(), name="pulls"), Batch(images, labels, tuple("abcdefgh")), towards
+
+
+@pytest.mark.parametrize("target", [1, 2])
+def test_a_target_is_approached_to_the_exact_distance_of_its_boundary(pulls, target):
+    """The nearest point of the target's class lies where its logit meets the label's, `(z_y - z_t) / sqrt 2` away."""
+    model, batch, towards = pulls
+    rows = torch.arange(6)
+    (got,), _ = HopSkipJump(steps=8).attack(
+        Oracle(model), batch[rows], norm="l2", eps=[math.inf], targets=torch.full((6,), target)
+    )
+    assert bool(got.fooled.all())
+    assert model(got.images).argmax(1).tolist() == [target] * 6
+    exact = towards[:6, 0].double() - towards[:6, target].double()
+    third = towards[:6, 3 - target].double()  # must not be above the two where they meet
+    assert bool(((towards[:6, 0] + towards[:6, target]) / 2 >= third).all())
+    ratio = got.distance / (exact / 2**0.5)
+    assert float(ratio.min()) > 1 - 1e-5
+    assert float(ratio.max()) < 1.1
+
+
+def started(model, batch, rows, targets, **options):
+    """The search of some images as a run begins it, with all images as its first samples."""
+    oracle = Oracle(model)
+    attack = HopSkipJump(**options)
+    context = AttackContext(oracle, "l2", math.inf, 0, 3, reference=batch, targeted=True)
+    (phase,), _ = attack.phases(context)
+    ball = Ball.of(batch.images[rows], torch.full((len(rows),), math.inf), "l2")
+    problem = Problem(ball, torch.tensor(targets), True, torch.zeros(len(rows), 3))
+    return phase.search, phase.search.start(problem, SampleRng.of(0, "h", [batch.ids[r] for r in rows]))
+
+
+def test_it_starts_from_the_nearest_image_of_the_target_or_from_noise(pulls):
+    model, batch, _ = pulls
+    attack, state = started(model, batch, [0, 6, 1], [1, 0, 2])
+    assert torch.equal(state.x[0], batch.images[6]), "the nearer of the two of class 1"
+    assert torch.equal(state.x[1], batch.images[2]), "(.2, .1, 0) is the nearest of class 0 to (0, .5, 0)"
+    noise = HopSkipJump().start(state.problem, SampleRng.of(0, "h", ["a", "g", "b"])).x
+    assert torch.equal(state.x[2], noise[2])
+    state = answered(attack, state, 1, 1, 1)
+    assert state.mode.tolist() == [NEAR, SEEK, SEEK], "only the answer that is the target counts"
+
+
+def test_it_starts_from_images_of_a_spec_at_their_own_size(pulls, monkeypatch):
+    model, batch, _ = pulls
+    pictures = torch.stack([torch.zeros(1, 3, 4), model.net.w[2]]).mul(100).add(128).round().byte()
+    large = pictures.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    found = {"other": InMemory(large), "none": InMemory(large[:1], bad={0: "cut off"})}
+    monkeypatch.setattr("unshaken.attack.engine.example_images.load_data", found.__getitem__)
+    _, state = started(model, batch, [0], [2], start_images="other")
+    assert float((state.x[0] - pictures[1] / 255).abs().max()) < 0.12
+    assert int(model(state.x).argmax(1)) == 2
+    with pytest.raises(ParameterError, match="hop-skip-jump: start_images='none' has no image that can be read"):
+        started(model, batch, [0], [2], start_images="none")
+
+
+def test_company_changes_nothing_towards_a_target(make):
     net = make.net(classes=3)
-    batch = make.batch(net, make.images(2, 1, 8, 8))
-    with pytest.raises(ParameterError, match=r"^hop-skip-jump: .*or square") as caught:
-        HopSkipJump().attack(Oracle(net), batch, norm="l2", eps=[1.0], targets=(batch.labels + 1) % 3)
-    assert "\n" not in str(caught.value)
+    batch = make.batch(net, make.images(8, 1, 8, 8))
+    attack, targets = HopSkipJump(steps=3, initial_samples=20), (batch.labels + 1) % 3
+    whole, other = (
+        attack.attack(Oracle(net, limit=n), batch, norm="l2", eps=[math.inf], targets=targets)[0][0] for n in (64, 3)
+    )
+    assert torch.equal(whole.fooled, other.fooled)
+    assert torch.allclose(whole.distance, other.distance, rtol=0.02)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import unshaken
-from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
 from unshaken.attack.engine.targets import choose_targets, label_with, targets_by_class, targets_in_column
 from unshaken.attack.gradient.pgd import PGD
+from unshaken.attack.gradient.uap import UAP
 from unshaken.core import Oracle
 from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
@@ -89,7 +89,7 @@ def test_conditions_have_names_of_files():
     assert label_with("pgd", "é") == "pgd-to-class"
 
 
-@pytest.mark.parametrize("method", ["hop-skip-jump", "oracle-bounded", "fog", "detection-pgd"])
+@pytest.mark.parametrize("method", ["oracle-bounded", "uap", "fog", "detection-pgd"])
 def test_a_plan_refuses_a_target_that_its_method_cannot_reach(method):
     line = {"method": method, "target": "random"}
     with pytest.raises(ParameterError, match=f"{method}: target is given, but this method reaches no chosen class"):
@@ -175,10 +175,12 @@ def test_a_rule_that_needs_logits_of_all_classes_is_refused_for_objects(method, 
 
 def test_attacks_that_reach_no_targets_say_so(make, net):
     batch = make.batch(net, make.images(2, 1, 8, 8))
-    with pytest.raises(ParameterError, match="reaches no chosen class"):
-        HopSkipJump().attack(Oracle(net), batch, norm="l2", eps=[1.0], targets=(batch.labels + 1) % 3)
+    with pytest.raises(ParameterError, match=r"^uap: .*or square") as caught:
+        UAP().attack(Oracle(net), batch, norm="l2", eps=[1.0], targets=(batch.labels + 1) % 3)
+    assert "\n" not in str(caught.value)
     refusing = {m.name for m in list_methods("attack") if getattr(m.cls, "reaches_targets", None) is False}
-    assert refusing >= {"hop-skip-jump", "oracle-bounded"}
+    assert refusing >= {"uap", "oracle-bounded"}
+    assert "hop-skip-jump" not in refusing
 
 
 def test_a_column_names_classes_by_name_and_by_number():

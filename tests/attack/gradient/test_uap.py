@@ -60,7 +60,8 @@ def measured(images):
 def test_fitted_on_other_images_it_is_measured_on_those_of_the_run(linear, monkeypatch, tmp_path):
     oracle, w, images, _ = linear
     others = 0.5 + torch.tensor([0.25, 0.6]).view(-1, 1, 1, 1) * w
-    monkeypatch.setattr("unshaken.attack.gradient.uap.load_data", lambda spec: {"near": measured(images[:3])}[spec])
+    found = {"near": measured(images[:3])}
+    monkeypatch.setattr("unshaken.attack.engine.example_images.load_data", found.__getitem__)
     method = UAP(fit="near", fooling_rate=0.99)
     labels = torch.zeros(2, dtype=torch.int64)
     result = method.perturb(oracle.model, others, labels, norm="l2", eps=9.0)
@@ -86,7 +87,7 @@ def test_without_images_of_its_own_it_takes_those_measured_in_any_order(linear):
 def test_images_that_cannot_be_read_and_a_search_alone_are_refused(linear, monkeypatch):
     oracle, _, images, _ = linear
     none = InMemory((images[:1] * 255).byte(), bad={0: "it is empty"})
-    monkeypatch.setattr("unshaken.attack.gradient.uap.load_data", lambda spec: none)
+    monkeypatch.setattr("unshaken.attack.engine.example_images.load_data", lambda spec: none)
     with pytest.raises(ParameterError, match="uap: fit='none' has no image that can be read"):
         UAP(fit="none").perturb(oracle.model, images, torch.zeros(5).long(), norm="l2", eps=0.3)
     with pytest.raises(ParameterError, match="it is fitted by attack"):

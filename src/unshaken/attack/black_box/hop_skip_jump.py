@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from pydantic import Field, PositiveInt
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt, PrivateAttr
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.attack.engine.attack_run import AttackContext, Phase
 from unshaken.attack.engine.base import Attack, Candidate
+from unshaken.attack.engine.example_images import example_images
 from unshaken.attack.engine.problem import Problem
+from unshaken.core.flag import Flag
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Labels
 from unshaken.core.registry import register
@@ -29,6 +34,8 @@ DELTA = 0.03
 """The same later, as a share of the l2 distance to the clean image."""
 FINEST = {"l2": 1e-3, "linf": 1e-4}
 """Share of the way from the clean image at which a search to the boundary ends."""
+MOST_EXAMPLES = 500
+"""Images from which to start towards a target."""
 
 
 class HopState(State):
@@ -85,14 +92,14 @@ class HopSkipJump(Attack[HopState]):
     length delta, and jumps along it by `d / sqrt(t)`, halved until the point fools; d is the distance to the clean
     image. delta and the searches' end are shares of d, larger than the paper's powers of the number of pixels, so that
     no answer hangs on float32's last bits. It starts from noise; for models to which noise is of the label's own class,
-    other draws are blended with the image, or coarse.
+    other draws are blended with the image, or coarse. Towards a target it starts from the nearest image to which the
+    model gives that class, of `start_images` or of the run's first samples (of those attacked, outside a run), and from
+    noise where there is none.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
     norms: ClassVar[tuple[str, ...]] = ("l2", "linf")
     minimal: ClassVar[bool] = True
-    reaches_targets: ClassVar[bool] = False
-    """Each target would need an image of its class to start from."""
 
     steps: PositiveInt = Field(default=20, description="iterations")
     initial_samples: PositiveInt = Field(
@@ -100,6 +107,23 @@ class HopSkipJump(Attack[HopState]):
     )
     max_samples: PositiveInt = Field(default=10000, description="maximum number of random directions per iteration")
     starts: PositiveInt = Field(default=100, description="maximum number of random starting images to try")
+    start_images: str = Field(
+        default="", description="SPEC of images to start from towards a target class; empty for the run's first"
+    )
+    _known: tuple[Tensor, Tensor] | None = PrivateAttr(default=None)
+    """Images `[M, C, H, W]` from which to start towards a target, and the model's answers `[M]`."""
+
+    @override
+    def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
+        if not context.targeted:
+            return super().phases(context)
+        copy = self.model_copy()
+        copy._known = context.once((self.info.name, self.start_images), lambda: self._ask_examples(context))
+        return [Phase(copy, self.info.name, why=f"from images of {self.start_images or 'the run'}, or noise")], []
+
+    def _ask_examples(self, context: AttackContext) -> tuple[Tensor, Tensor]:
+        images = example_images(context, self.start_images, f"{self.info.name}: start_images", MOST_EXAMPLES)
+        return images, required(context.oracle.ask(Labels(images)).labels)
 
     @override
     def start(self, problem: Problem, rng: SampleRng) -> HopState:
@@ -108,7 +132,12 @@ class HopSkipJump(Attack[HopState]):
         state = HopState(
             problem, clean, clean, clean, number, number + 1, none, none, number, number, number, zero, zero, zero, rng
         )
-        return state.replace(x=self._noise(state))
+        start = self._noise(state)
+        if problem.targeted and self._known is not None:
+            images, answers = self._known
+            for row, (x, target) in enumerate(zip(clean, problem.labels, strict=True)):
+                start[row] = _nearest(images[answers == target], x, otherwise=start[row])
+        return state.replace(x=start)
 
     @override
     def ask(self, state: HopState) -> Labels:
@@ -116,7 +145,7 @@ class HopSkipJump(Attack[HopState]):
 
     @override
     def tell(self, state: HopState, answer: Answer) -> HopState:
-        hit = required(answer.labels) != state.problem.labels
+        hit = (required(answer.labels) == state.problem.labels) == state.problem.targeted
         steps = {SEEK: self._sought, NEAR: self._neared, FEEL: self._felt, JUMP: self._jumped}
         was = state.mode
         for mode, step in steps.items():
@@ -236,6 +265,16 @@ class HopSkipJump(Attack[HopState]):
         drawn = stream.normal(*shape) if state.problem.ball.norm == "l2" else stream.uniform(*shape, low=-1, high=1)
         length = state.delta / drawn.to(state.x).flatten(1).norm(dim=1).clamp_min(1e-30)
         return torch.addcmul(state.near, drawn.to(state.x), _wide(length)).clamp_(0, 1)
+
+
+def _nearest(images: Tensor, x: Tensor, *, otherwise: Tensor) -> Tensor:
+    """The nearest to `x` of the images in l2, each resized to it; `otherwise` where there are none."""
+    if not len(images):
+        return otherwise
+    if images.shape[2:] != x.shape[1:]:
+        images = F.interpolate(images, x.shape[1:], mode="bilinear", antialias=True).clamp(0, 1)
+    apart = (images.to(x).double() - x.double()).flatten(1).norm(dim=1)
+    return images[apart.argmin()].to(x)
 
 
 def _between(state: HopState, share: Tensor) -> Tensor:

@@ -74,6 +74,7 @@ class AttackContext:
         samples: in the whole run; 0 outside a run.
         once: `once(key, make)` returns what `make` made at the run's first call with this key; see
             `unshaken.core.context.Context`.
+        targeted: whether chosen classes are to be reached.
     """
 
     oracle: Oracle
@@ -84,6 +85,7 @@ class AttackContext:
     reference: Batch | None = None
     samples: int = 0
     once: Callable[[Hashable, Callable[[], Any]], Any] = field(default=lambda key, make: make(), repr=False)
+    targeted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,7 @@ class BudgetedAttack(Parameters):
             batch if reference is None else reference,
             samples,
             once,
+            targets is not None,
         )
         result = initial_result(batch.images, clean, labels, targets is not None)
         phases, flags = ([], []) if bool(result.fooled.all()) else self.phases(context)

@@ -15,6 +15,7 @@ from typing_extensions import override
 from unshaken.attack.engine.attack_run import AttackContext, Phase
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.base import Attack, Candidate
+from unshaken.attack.engine.example_images import example_images
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.minimal_norm.deepfool import DeepFool
 from unshaken.core.boxes import boxed
@@ -26,7 +27,6 @@ from unshaken.core.query import Answer, Logits
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.data import BadSample, load_data, stream
 
 
 def fooling_rate(oracle: Oracle, images: Tensor, perturbation: Tensor) -> float:
@@ -136,26 +136,13 @@ class UAP(Attack[UAPState]):
         return [Phase(copy, "uap", why=why)], []
 
     def _fit(self, context: AttackContext) -> UniversalPerturbation:
-        images = self._images(context)
+        images = example_images(context, self.fit, "uap: fit", self.images)
         search = DeepFool(steps=self.steps, overshoot=self.overshoot, candidates=min(10, context.classes))
         v = fit_perturbation(
             context.oracle, images, norm=context.norm, eps=context.eps, search=search, passes=self.passes,
             rate=self.fooling_rate, seed=context.seed,
         )  # fmt: skip
         return UniversalPerturbation(v, context.eps, frozenset(map(_pixels, images)) if self.fit else frozenset())
-
-    def _images(self, context: AttackContext) -> Tensor:
-        """Images to fit on, `[N, C, H, W]`."""
-        found: list[Tensor] = []
-        if self.fit:
-            data = load_data(self.fit)
-            parts = stream(data, range(min(self.images, len(data))), view=context.oracle.model.view)
-            found = [part.images for part in parts if not isinstance(part, BadSample)]
-        elif (given := context.reference) is not None:
-            found = [given.images[sorted(range(len(given)), key=given.ids.__getitem__)[: self.images]]]
-        if not found:
-            raise ParameterError(f"uap: fit={self.fit!r} has no image that can be read")
-        return torch.cat(found).float().to(context.oracle.device)
 
     @override
     def start(self, problem: Problem, rng: SampleRng) -> UAPState:
