@@ -21,8 +21,8 @@ def test_public_names_are_those_of_the_list():
         assert not line.startswith(" ") or hasattr(package, line.strip())
 
 
-def test_type_checkers_know_the_names_of_rooms():
-    for file, text in list_exports.stubs().items():
+def test_type_checkers_know_the_names_of_rooms_and_a_page_those_of_commands():
+    for file, text in {list_exports.NAMES: list_exports.names_page(), **list_exports.stubs()}.items():
         assert file.read_text(encoding="utf-8") == text, "run scripts/list_exports.py"
 
 

@@ -1,4 +1,4 @@
-"""A method is one file in its room, and a room is one package: both are known everywhere without another edit."""
+"""A method is one file in its room, a verb two files, and a room one package: known everywhere without another edit."""
 
 from __future__ import annotations
 
@@ -153,12 +153,62 @@ class ToyDefence(Defence):
     def wrap(self, model: Any) -> Any:
         return model
 """,
+    "tasks/toy_evaluation.py": """
+from unshaken.core.tables import declare_table
+from unshaken.measure.statistics.intervals import share
+from unshaken.tasks.evaluation import Evaluation, EvaluationFindings
+
+declare_table("toy_evaluation", "id string, condition string, method string, bright bool")
+
+@register("toy-evaluation", reference="Nobody 2026")
+class ToyEvaluation(Evaluation):
+    \"\"\"Share of images whose mean is above a half.\"\"\"
+
+    title: ClassVar[str] = "How many images are bright?"
+    measures: ClassVar[tuple[str, ...]] = ("bright",)
+    needs: ClassVar[frozenset[str]] = frozenset({"images"})
+
+    def judge(self, subject: Any) -> EvaluationFindings:
+        batches = list(subject.batches())
+        rows = subject.rows("toy_evaluation", "bright", lambda: {
+            "id": [name for batch in batches for name in batch.ids],
+            "bright": [bool(image.mean() > 0.5) for batch in batches for image in batch.images],
+        })
+        return EvaluationFindings({}, {"bright": share(sum(rows["bright"].to_pylist()), len(rows))})
+""",
+    "api/toy.py": """
+from unshaken.core.keywords import keywords
+from unshaken.core.package import public
+from unshaken.data import load_data
+
+@public("toy")
+@keywords()
+def toy(data: str, *, limit: int | None = None) -> int:
+    \"\"\"Count samples.\"\"\"
+    return min(len(load_data(data)), limit or 10**9)
+""",
+    "cli/toy.py": """
+from typing import Annotated
+
+from unshaken.cli.options import Data, Limit
+from unshaken.cli.show import print_line
+from unshaken.cli.verb import verb
+from unshaken.core.options import Option
+
+@verb(name="toy", first="data", python="toy")
+def toy(data: Data, limit: Limit = None) -> int:
+    \"\"\"Count the samples of a data set, and print their number.\"\"\"
+    from unshaken import api
+
+    print_line(f"samples: {api.toy(data, limit=limit)}")
+    return 0
+""",
     "toyroom/__init__.py": '''
 """A room of its own."""
 
-from unshaken.core.room import open_room
+from unshaken.core.package import open_room
 
-__all__ = open_room(__name__)
+open_room(__name__)
 ''',
     "toyroom/engine/__init__.py": '"""What the room\'s methods share."""\n',
     "toyroom/engine/base.py": """
@@ -270,6 +320,10 @@ codes += [
           "--review-size", "0", "--quiet", "--out", str(out / "labels")]),
     main(["inspect", "--data", "demo", "--check", "toy-check", "--limit", "20", "--gate", "share_toy_check >= 0.5",
           "--quiet", "--out", str(out / "inspected")]),
+    main(["evaluate", "toy-evaluation", "--data", "demo", "--limit", "20", "--gate", "bright >= 0", "--quiet",
+          "--out", str(out / "evaluated")]),
+    main(["toy", "--data", "demo", "--limit", "3"]),
+    main(["toy", "--help"]),
 ]
 
 from torch import nn
@@ -300,6 +354,7 @@ print(json.dumps({
     "radii": sorted(set(certified.run.rows("certificates")["radius"].to_pylist())),
     "codes": codes,
     "toys": len(rows),
+    "verb": [unshaken.toy("demo", limit=3), "toy" in unshaken.__all__, unshaken.api.toy.__module__],
     "slices": sorted({r["slicing"] for r in sliced.summary["slices"]}),
     "defended": unshaken.load_model("demo?defence=toy-defence").name,
     "pages": [w in p.read_text().lower() for p in (page, text) for w in words],
@@ -330,7 +385,10 @@ def test_a_method_in_each_room_and_a_new_room_need_no_edit_elsewhere(package, tm
     assert names | {"brightness-of-toys"} <= set(found["names"])
     assert {"toy-stress", "toy-attack"} <= set(found["conditions"])
     assert {"toy-heat", "toy-map", "toy-finder", "toy-check"} <= set(found["names"])
-    assert found["codes"] == [0, 0, 0, 0, 0, 0]
+    assert found["codes"] == [0] * 9
+    assert found["verb"] == [3, True, "unshaken.api.toy"]
+    assert "samples: 3" in printed
+    assert "Usage: unshaken toy [OPTIONS]" in " ".join(printed)
     assert found["warmer"] == [0.0] * 8
     assert found["certified"] == 1
     assert found["radii"] == [0.0, 0.0005]

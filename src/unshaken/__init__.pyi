@@ -18,9 +18,9 @@ from unshaken.api.results import merge as merge
 from unshaken.api.transfer import transfer as transfer
 from unshaken.core.errors import UnshakenError as UnshakenError
 from unshaken.core.registry import list_methods as list_methods
+from unshaken.core.version import __version__ as __version__
 from unshaken.data.load import load_data as load_data
 from unshaken.models.loaders.load import load_model as load_model
-from unshaken.core.version import __version__ as __version__
 
 from unshaken import api as api
 from unshaken import callbacks as callbacks

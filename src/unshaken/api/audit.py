@@ -23,6 +23,7 @@ from unshaken.core.errors import ParameterError, RunError, did_you_mean
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
 from unshaken.core.options import Options
+from unshaken.core.package import public
 from unshaken.core.registry import Parameters, as_method, method_text, parse_method
 from unshaken.data import BadSample, DataSource
 from unshaken.report import Gate, GateResult
@@ -123,6 +124,7 @@ class Audit:
         return render_notebook(self.page, f"{str(self.run).rstrip('/')}/report.html")
 
 
+@public("audit")
 @of_arguments
 @keywords(Options)
 def audit(
@@ -275,6 +277,7 @@ def check_gates_early(options: Options) -> RunDir | None:
     return baseline
 
 
+@public("attack")
 @of_arguments
 @keywords(Options)
 def attack(
@@ -386,6 +389,7 @@ def _budget(text: str, whole: str, number: type[int] | type[float]) -> float:
     return value
 
 
+@public("certify")
 @of_arguments
 @keywords(Options)
 def certify(

@@ -12,6 +12,7 @@ from typing import Any
 
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.options import BOARD_RECORDS
+from unshaken.core.package import public
 from unshaken.report import leaderboards
 from unshaken.report.blocks import Page
 from unshaken.report.board import Board, Source, read_board
@@ -58,6 +59,7 @@ class BoardResult:
         return render_notebook(self.page, f"{str(self.run).rstrip('/')}/index.html")
 
 
+@public("board")
 def board(*places: str | Path, out: str | Path) -> BoardResult:
     """Put finished runs and submissions into one table of models by protocols, and write it as a static site.
 
@@ -144,6 +146,7 @@ def _runs_inside(folder: Path) -> set[Path]:
         return set()
 
 
+@public()
 def submit_run(run: str | Path | RunDir, *, out: str | Path) -> None:
     """Write a finished run as one file that a board takes: its record and all its rows, without images.
 
@@ -163,6 +166,7 @@ def submit_run(run: str | Path | RunDir, *, out: str | Path) -> None:
     RunDir(Path(out).parent).write(data, Path(out).name)
 
 
+@public()
 def export_runs(*runs: str | Path | RunDir, form: str, out: str | Path, dataset: str | None = None) -> None:
     """Write finished runs in the format of a public leaderboard.
 

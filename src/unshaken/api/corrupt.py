@@ -17,6 +17,7 @@ from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.notebook import facts_card
+from unshaken.core.package import public
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method, parse_method
 from unshaken.core.user_code import refuse_exit
@@ -29,6 +30,7 @@ from unshaken.store.output import check_folder
 from unshaken.stress.engine.base import Corruption
 
 
+@public("corrupt")
 @refuse_exit()
 @keywords()
 def corrupt(
@@ -101,6 +103,7 @@ class WrittenCorruptions:
         return f"{self.layout}:{self.folder}"
 
 
+@public("stress.write_corrupted")
 @of_arguments
 @keywords()
 def write_corrupted(

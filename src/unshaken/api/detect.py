@@ -25,6 +25,7 @@ from unshaken.core.flag import Flag
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
 from unshaken.core.options import Options
+from unshaken.core.package import public
 from unshaken.core.registry import as_methods
 from unshaken.data import BadSample, DataSource, as_dataset, load_data, stream, subset
 from unshaken.detect.engine.abnormal_sets import parse_against
@@ -141,6 +142,7 @@ def _lacks_for_attack(job: Job) -> str | None:
     return None if job.model.differentiable else "the model gives no gradients (black box)"
 
 
+@public()
 @of_arguments
 @keywords()
 def set_thresholds(
@@ -285,6 +287,7 @@ def _forget(run: RunDir) -> None:
         run.fs.rmdir(run.root)
 
 
+@public("detect")
 @of_arguments
 @keywords(Options)
 def detect(

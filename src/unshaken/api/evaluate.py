@@ -17,6 +17,7 @@ from unshaken.api.options import check_options
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError, RunError, did_you_mean
 from unshaken.core.options import EVALUATE_RECORDS, Options
+from unshaken.core.package import public
 from unshaken.core.registry import as_method
 from unshaken.core.trust import NON_FINITE, NOT_FINITE
 from unshaken.data import BadSample, DataSource, as_dataset, subset
@@ -78,6 +79,7 @@ class EvaluateResult:
         return render_notebook(self.page, f"{str(self.run).rstrip('/')}/report.html")
 
 
+@public("evaluate")
 @of_arguments
 def evaluate(
     method: str | Evaluation,

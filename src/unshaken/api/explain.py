@@ -18,6 +18,7 @@ from unshaken.core.consent import of_arguments
 from unshaken.core.errors import RunError
 from unshaken.core.numbers import shorten
 from unshaken.core.options import EXPLAIN_RECORDS
+from unshaken.core.package import public
 from unshaken.core.progress import track
 from unshaken.core.registry import Parameters
 from unshaken.core.trust import NON_FINITE, NOT_FINITE
@@ -155,6 +156,7 @@ class ExplainResult:
         return render_notebook(EXPLAIN.page_of(self.run), f"{str(self.run).rstrip('/')}/report.html")
 
 
+@public("explain")
 @of_arguments
 def explain(
     model: Models | None = None,
@@ -287,6 +289,7 @@ def _begin(run: RunDir, settings: dict[str, Any], *, resume: bool) -> ExplainRec
     return record
 
 
+@public()
 @of_arguments
 def explain_audit(
     run: str | Path,

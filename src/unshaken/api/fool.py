@@ -21,6 +21,7 @@ from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
 from unshaken.core.keywords import keywords
 from unshaken.core.meter import Meter
+from unshaken.core.package import public
 from unshaken.core.part import Condition
 from unshaken.core.registry import find_method, list_methods, parse_method
 from unshaken.models import as_classifier, load_model
@@ -56,6 +57,7 @@ class FoolResult:
         return pictures_card(f"Fooling images, in {self.run}", self.images.cpu())
 
 
+@public("fool")
 @of_arguments
 @keywords()
 def fool(

@@ -18,6 +18,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.keywords import keywords
+from unshaken.core.package import public
 from unshaken.core.part import Condition
 from unshaken.core.registry import parse_method
 from unshaken.core.user_code import refuse_exit
@@ -73,6 +74,7 @@ class GenerateResult:
         return pictures_card(f"{len(self.images)} images", self.images.mul(255).round().byte().cpu())
 
 
+@public("generate.fit")
 @refuse_exit()
 @keywords()
 def fit_generator(
@@ -134,6 +136,7 @@ def fit_generator(
     return fitted
 
 
+@public("generate.sample")
 @refuse_exit()
 @keywords()
 def sample_generator(
@@ -244,6 +247,7 @@ def _write(folder: RunDir, images: Tensor, labels: Tensor | None, record: dict[s
     folder.write_json({**record, "images": names, "speed": speed.to_json()}, RECORD)
 
 
+@public("generate.dataset")
 @refuse_exit()
 @keywords()
 def generate_set(

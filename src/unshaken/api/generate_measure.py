@@ -11,6 +11,7 @@ from unshaken.api.generate import images_in_memory
 from unshaken.api.job import choose_device
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
+from unshaken.core.package import public
 from unshaken.core.user_code import refuse_exit
 from unshaken.data import DataSource, as_dataset
 from unshaken.detect.engine.anatomy import penultimate, predicted
@@ -29,6 +30,7 @@ from unshaken.measure import (
 from unshaken.models import load_model
 
 
+@public("generate.measure")
 @refuse_exit()
 @keywords()
 def measure_generated(

@@ -19,6 +19,7 @@ from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import in_range
 from unshaken.core.options import BATCH, COUNT, LIMIT, SEED
+from unshaken.core.package import public
 from unshaken.core.part import Condition, Part
 from unshaken.core.progress import track
 from unshaken.core.registry import parse_method
@@ -76,6 +77,7 @@ class _Images:
         return _Images(self.images[rows], self.labels[rows], tuple(self.ids[i] for i in rows.tolist()))
 
 
+@public("generate.scaling")
 @of_arguments
 def measure_scaling(
     real: DataSource,

@@ -20,6 +20,7 @@ from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import in_range
 from unshaken.core.options import BLOCK_SIDE, CANDIDATES, SEED, TEXTURE_SIDE
+from unshaken.core.package import public
 from unshaken.core.part import Condition, Part
 from unshaken.core.progress import track
 from unshaken.core.rng import SampleRng
@@ -62,6 +63,7 @@ class TextureResult:
         return render_notebook(TEXTURE.page_of(self.run), f"{str(self.run).rstrip('/')}/report.html")
 
 
+@public("generate.texture")
 @of_arguments
 def make_texture(
     photo: str | Path,

@@ -22,6 +22,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.notebook import facts_card
 from unshaken.core.options import TRAINING_RECORDS
+from unshaken.core.package import public
 from unshaken.core.registry import Parameters, parse_method
 from unshaken.data import DataSource, as_dataset
 from unshaken.harden.engine.compose import check_recipe_budgets
@@ -57,6 +58,7 @@ class HardenResult(FinishedTraining):
         return render_notebook(TRAINING.page_of(self.run), f"{str(self.run).rstrip('/')}/report.html")
 
 
+@public("harden")
 @of_arguments
 @keywords(Training)
 def harden(
@@ -181,6 +183,7 @@ class RepairResult:
         return render_notebook(comparison_page(self.comparison), f"{self.hardened.run}/before-after/compare.html")
 
 
+@public()
 @of_arguments
 @keywords(Training, **planning.TUNING)
 def plan_repair(
@@ -265,6 +268,7 @@ def _given_again(config: RunConfig, model: str | None, data: DataSource | None) 
     return spec, source
 
 
+@public()
 @of_arguments
 @keywords()
 def repair(

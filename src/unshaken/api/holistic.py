@@ -12,6 +12,7 @@ from unshaken.api.job import default_out
 from unshaken.api.options import check_options
 from unshaken.core.consent import call
 from unshaken.core.options import EVALUATE_RECORDS
+from unshaken.core.package import public
 from unshaken.core.user_code import refuse_exit
 from unshaken.data import DataSource, as_dataset, subset
 from unshaken.explain.biases.cue_conflict import CueConflict
@@ -49,6 +50,7 @@ class Holistic:
         return render_notebook(self.page, f"{str(self.run).rstrip('/')}/report.html")
 
 
+@public()
 @refuse_exit()
 def holistic(
     candidates: Mapping[str, Candidate], data: DataSource, *, classes: Sequence[str] = (),

@@ -8,6 +8,7 @@ from pathlib import Path
 from unshaken.api.evaluate import EvaluateResult, evaluate
 from unshaken.api.job import default_out
 from unshaken.core.consent import of_arguments
+from unshaken.core.package import public
 from unshaken.core.registry import method_text
 from unshaken.data import DataSource
 from unshaken.inspect.engine.base import Check
@@ -15,6 +16,7 @@ from unshaken.tasks.inspection.data_drift import DataDrift
 from unshaken.tasks.inspection.data_health import DataHealth
 
 
+@public("inspect")
 @of_arguments
 def inspect(
     data: DataSource,
@@ -66,6 +68,7 @@ def inspect(
     )  # fmt: skip
 
 
+@public("drift")
 @of_arguments
 def drift(
     reference: str,

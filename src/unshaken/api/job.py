@@ -19,6 +19,7 @@ from unshaken.core.device import find_device
 from unshaken.core.errors import ParameterError
 from unshaken.core.label_record import LabelRecord
 from unshaken.core.options import Options
+from unshaken.core.package import public
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, DataSource, as_dataset, subset
 from unshaken.data.dataset import content_mark
@@ -271,6 +272,7 @@ def images_a_pass(inputs: Inputs, options: Options) -> int:
     return usual_batch(inputs.numbers, inputs.device)
 
 
+@public()
 def choose_device(name: str) -> str:
     """The device of a name.
 
@@ -284,6 +286,7 @@ def choose_device(name: str) -> str:
     return str(find_device(name))
 
 
+@public()
 def default_out(model: object, data: object, plan: object) -> str:
     """The run directory where none is given: `runs/` and a new name made of model, data, plan and time.
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_valida
 
 from unshaken.core.documents import validate
 from unshaken.core.errors import DataError, RunError
+from unshaken.core.package import public
 from unshaken.labels.engine.finder import Evidence, LabelScores
 from unshaken.labels.engine.known_truth import judge_scores
 from unshaken.labels.engine.review_sample import (
@@ -161,6 +162,7 @@ def _pairs(found: LabelScores, evidence: Evidence) -> dict[str, Any]:
 ESTIMATE = "estimate.json"
 
 
+@public("labels.estimate_wrong")
 def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path | Mapping[str, str]) -> Figure:
     """The share of wrong labels in the whole set, from people's verdicts on the samples drawn for review.
 

@@ -28,6 +28,7 @@ from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import in_range
 from unshaken.core.options import LABEL_RECORDS
+from unshaken.core.package import public
 from unshaken.core.part import Condition
 from unshaken.core.registry import parse_method
 from unshaken.data import BadSample, Dataset, DataSource, as_dataset
@@ -135,6 +136,7 @@ class LabelsResult:
         return render_notebook(LABELS.page_of(self.run), f"{str(self.run).rstrip('/')}/report.html")
 
 
+@public("find_labels", "labels.find_labels")
 @of_arguments
 @keywords(Training, epochs=None)
 def find_labels(

@@ -24,6 +24,7 @@ from unshaken.core.imports import need
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_BATCH, in_range
 from unshaken.core.oracle import Oracle
+from unshaken.core.package import public
 from unshaken.core.part import CLEAN
 from unshaken.core.progress import track
 from unshaken.data import BadSample, Dataset, DataSource, as_dataset, stream
@@ -49,6 +50,7 @@ FEW = 3
 """Images that a map needs."""
 
 
+@public()
 @of_arguments
 @keywords()
 def map_of(

@@ -7,6 +7,7 @@ from pathlib import Path
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.keywords import keywords
+from unshaken.core.package import public
 from unshaken.core.registry import list_methods, parse_method
 from unshaken.core.user_code import refuse_exit
 from unshaken.data import DataSource, as_dataset, stream, subset
@@ -20,6 +21,7 @@ RECORD = "marked.json"
 """The file that is written last: where it is, all images are there."""
 
 
+@public()
 @refuse_exit()
 @keywords()
 def mark(

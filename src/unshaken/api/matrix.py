@@ -25,6 +25,7 @@ from unshaken.core.errors import Busy, ParameterError, RunError, UnshakenError, 
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import shorten
 from unshaken.core.options import Options, declared
+from unshaken.core.package import public
 from unshaken.core.progress import Task, track
 from unshaken.core.texts import first_line
 from unshaken.core.user_code import describe_exit, is_raised_by_code, refuse_exit
@@ -111,6 +112,7 @@ class MatrixResult:
         return render_notebook(self.page, f"{str(self.run).rstrip('/')}/{PAGE}.html")
 
 
+@public("matrix")
 @of_arguments
 @keywords(Options)
 def matrix(
@@ -165,6 +167,7 @@ def matrix(
     return MatrixResult(run, made.to_json(), made.cells, failed, matrix_page(made), made.table())
 
 
+@public()
 def read_matrix_file(path: str) -> dict[str, Any]:
     """The arguments of `matrix` that a YAML file gives.
 

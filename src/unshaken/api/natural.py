@@ -14,6 +14,7 @@ from unshaken.core.classifier import predict
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.oracle import Oracle
+from unshaken.core.package import public
 from unshaken.core.user_code import refuse_exit
 from unshaken.data import DataSource, as_dataset
 from unshaken.generate.latent.directions import find_directions
@@ -70,6 +71,7 @@ class NaturalDirections:
         ]  # fmt: skip
 
 
+@public()
 @refuse_exit()
 @keywords()
 def find_natural_directions(

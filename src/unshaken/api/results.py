@@ -12,6 +12,7 @@ from unshaken.api.options import check_options
 from unshaken.api.tracking import log_comparison
 from unshaken.core.keywords import keywords
 from unshaken.core.options import MERGE_RECORDS
+from unshaken.core.package import public
 from unshaken.report import Comparisons, compare_runs
 from unshaken.report.gates.kept import read_gates
 from unshaken.report.pages.runs import comparison_page
@@ -29,6 +30,7 @@ class CompareResult(Comparisons):
         return render_notebook(comparison_page(self))
 
 
+@public("compare")
 def compare(
     *runs: str | Path | RunDir,
     family: Sequence[str | Path | RunDir] = (),
@@ -55,6 +57,7 @@ def compare(
     return result
 
 
+@public("merge")
 @keywords()
 def merge(
     *runs: str | Path | RunDir,

@@ -9,6 +9,7 @@ from unshaken.api.audit import Audit
 from unshaken.api.division import divide
 from unshaken.core.consent import of_arguments
 from unshaken.core.keywords import keywords
+from unshaken.core.package import public
 from unshaken.data import DataSource
 from unshaken.report.gates import Gate
 from unshaken.report.gates.kept import read_gates
@@ -18,6 +19,7 @@ from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
 
 
+@public()
 @of_arguments
 @keywords()
 def slices(

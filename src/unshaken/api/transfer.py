@@ -13,6 +13,7 @@ from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import shorten
 from unshaken.core.options import Options
+from unshaken.core.package import public
 from unshaken.core.registry import Parameters, method_text, parse_method
 from unshaken.data import DataSource
 
@@ -20,6 +21,7 @@ PLAN = "transfer"
 """The folder of a model's run, in that of the model and the data."""
 
 
+@public("transfer")
 @of_arguments
 @keywords(Options)
 def transfer(

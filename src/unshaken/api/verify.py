@@ -14,6 +14,7 @@ from unshaken.api.job import prepare_run
 from unshaken.api.options import check_options
 from unshaken.core.consent import of_arguments, refuse_code
 from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.package import public
 from unshaken.data import DataSource
 from unshaken.report.verification import Verification, check_rows, draw_ids, machine_differences
 from unshaken.run import execute
@@ -24,6 +25,7 @@ from unshaken.store.submission import unpack_run
 from unshaken.tasks.classification import CLASSIFICATION
 
 
+@public()
 @of_arguments
 def verify_submission(
     submission: str | Path,

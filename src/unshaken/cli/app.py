@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import pkgutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,29 +14,19 @@ from typing import Annotated, Any
 
 import typer
 
-from unshaken.cli import (
-    board,
-    detect,
-    doctor,
-    evaluate,
-    explain,
-    generate,
-    harden,
-    images,
-    inspect,
-    labels,
-    papers,
-    results,
-    runs,
-    serve,
-)
-from unshaken.cli import list as list_
+from unshaken import cli
 from unshaken.cli.advice import epilog
 from unshaken.cli.options import DEBUG, QUIET
 from unshaken.cli.session import INTERRUPTED, Session
 from unshaken.cli.session import explain as explain_failure
-from unshaken.cli.verb import Program
+from unshaken.cli.verb import COMMANDS, Program
 from unshaken.core.consent import call
+
+ORDER = (
+    *("audit", "attack", "certify", "matrix", "transfer", "explain", "evaluate", "inspect", "drift", "report"),
+    *("compare", "merge", "query", "slices", "map", "list", "doctor", "corrupt", "fool", "serve", "card"),
+)
+"""Commands in the order of the help; every other one comes after them, by its name."""
 
 app = Program(
     name="unshaken",
@@ -74,37 +66,13 @@ def root(
         typer.echo(ctx.get_help(), nl=False)
 
 
-for name, command in {
-    "audit": runs.audit,
-    "attack": runs.attack,
-    "certify": runs.certify,
-    "matrix": runs.matrix,
-    "transfer": runs.transfer,
-    "explain": explain.explain,
-    "evaluate": evaluate.evaluate,
-    "inspect": inspect.inspect,
-    "drift": inspect.drift,
-    "report": results.report,
-    "compare": results.compare,
-    "merge": runs.merge,
-    "query": results.query,
-    "slices": results.slices,
-    "map": results.map_images,
-    "list": list_.list_,
-    "doctor": doctor.doctor,
-    "corrupt": images.corrupt,
-    "fool": images.fool,
-    "serve": serve.serve,
-    "card": results.card,
-}.items():
-    app.command(name, epilog=epilog(name))(command)
-app.add_typer(board.app, name="board")
-app.add_typer(detect.app, name="detect")
-app.add_typer(generate.app, name="generate")
-app.add_typer(harden.app, name="harden")
-app.add_typer(labels.app, name="labels")
-app.add_typer(papers.app, name="papers")
-app.add_typer(runs.plans, name="plan")
+for module in pkgutil.iter_modules(cli.__path__):
+    importlib.import_module(f"{cli.__name__}.{module.name}")
+for name, command in sorted(COMMANDS.items(), key=lambda item: ((*ORDER, item[0]).index(item[0]), item[0])):
+    if isinstance(command, Program):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name, epilog=epilog(name))(command)
 
 
 @cache

@@ -9,10 +9,10 @@ from unshaken.cli.names import check_data, check_model
 from unshaken.cli.options import AllowCode, BatchSize, Device, Download, Json
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line, print_page, table
-from unshaken.cli.verb import Program, verb
+from unshaken.cli.verb import group, verb
 from unshaken.core.options import BOARD_RECORDS, SEED, SHARE, Argument, Option, OutputFile, OutputFolder
 
-app = Program(name="board", help="Compare the runs of many models in one table.", no_args_is_help=True)
+app = group("board", help="Compare the runs of many models in one table.", no_args_is_help=True)
 
 
 @app.callback()
@@ -21,7 +21,7 @@ def board() -> None:
 
 
 @app.command("make")
-@verb
+@verb(python="board")
 def make(
     session: Session,
     places: Annotated[
@@ -49,7 +49,7 @@ def make(
 
 
 @app.command("submit")
-@verb
+@verb(python="api.submit_run")
 def submit(
     directory: Annotated[str, Argument("Run directory.", "RUN")],
     out: Annotated[str, OutputFile("File to write, ending in .zip.", "FILE")],
@@ -63,7 +63,7 @@ def submit(
 
 
 @app.command("verify")
-@verb
+@verb(python="api.verify_submission")
 def verify(
     session: Session,
     submission: Annotated[str, Argument("File written by 'unshaken board submit'.", "FILE")],
@@ -108,7 +108,7 @@ def verify(
 
 
 @app.command("export")
-@verb
+@verb(python="api.export_runs")
 def export(
     directories: Annotated[list[str], Argument("Run directories.", "RUN ...")],
     out: Annotated[str, OutputFile("File to write.", "FILE")],

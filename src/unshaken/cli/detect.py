@@ -28,7 +28,7 @@ from unshaken.cli.options import (
 from unshaken.cli.runs import BAD_SAMPLES, FEW, GATE_FAILED, make_run
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, print_json, print_line, printable, table
-from unshaken.cli.verb import Program, verb
+from unshaken.cli.verb import group, verb
 from unshaken.core.options import (
     COUNT,
     DETECTOR_RECORDS,
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
     from unshaken.detect.engine.fitting import Fit
 
 
-app = Program(name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.", epilog=epilog("detect"))
+app = group("detect", help="Detect abnormal, adversarial, generated or unsafe inputs.")
 
 USUAL = 0.95
 """Minimum share of normal images to accept."""
 
 
 @app.command("mark")
-@verb
+@verb(python="api.mark")
 def mark(
     session: Session,
     data: Data,
@@ -85,7 +85,7 @@ def mark(
 
 
 @app.command("fit", epilog=epilog("detect"))
-@verb
+@verb(first="model data method out accept limit", python="detect.fit")
 def fit(
     session: Session,
     model: Model,
@@ -150,7 +150,7 @@ def fit(
 
 
 @app.command("score", epilog=epilog("detect"))
-@verb
+@verb(first="model data detectors against limit out", python="detect")
 def score(
     session: Session,
     options: Options,
@@ -239,7 +239,7 @@ def score(
 
 
 @app.command("threshold")
-@verb
+@verb(first="detectors accept model data limit out", python="api.set_thresholds")
 def threshold(
     session: Session,
     detectors: Detectors,
@@ -287,7 +287,7 @@ def threshold(
 
 
 @app.command("drift")
-@verb
+@verb()
 def drift(
     session: Session,
     run: Run,

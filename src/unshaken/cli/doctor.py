@@ -23,7 +23,7 @@ NOT_FOR_USERS = {"all", "test", "docs"}
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)[^;]*(?:;.*extra\s*==\s*[\"']([^\"']+)[\"'])?")
 
 
-@verb
+@verb(name="doctor")
 def doctor(
     session: Session,
     device: Annotated[

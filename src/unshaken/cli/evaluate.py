@@ -26,7 +26,7 @@ from unshaken.cli.verb import verb
 from unshaken.core.options import EVALUATE_RECORDS, Argument, Option, OutputFolder
 
 
-@verb
+@verb(name="evaluate", first="model data limit out gate device", python="evaluate")
 def evaluate(
     session: Session,
     method: Annotated[

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unshaken.api.explain import ExplainResult
 
 
-@verb
+@verb(name="explain", first="model data run metric limit out", python="explain")
 def explain(
     session: Session,
     names: Annotated[

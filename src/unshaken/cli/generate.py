@@ -9,7 +9,7 @@ from unshaken.cli.names import check_method
 from unshaken.cli.options import START_MODEL, AllowCode, Data, Download, Json, Model, Resume, Seed
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line, print_page
-from unshaken.cli.verb import Program, verb
+from unshaken.cli.verb import group, verb
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import parse_whole
 from unshaken.core.options import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from unshaken.api.generate_texture import TextureResult
     from unshaken.report.pages.page_kind import PageKind
 
-app = Program(help="Train a small generative model, and make images by one.", no_args_is_help=True)
+app = group("generate", help="Train a small generative model, and make images by one.", no_args_is_help=True)
 
 Device = Annotated[str, Option("Device to compute on.", "auto|cpu|cuda|mps")]
 GeneratorFile = Annotated[str, Option("What generate fit wrote.", "FILE")]
@@ -39,7 +39,7 @@ Levels = Annotated[int | None, Option("Levels of noise. Default: the method's.",
 
 
 @app.command("fit")
-@verb
+@verb(first="data method steps conditional limit out", python="generate.fit")
 def fit_(
     session: Session,
     data: Data,
@@ -85,7 +85,7 @@ def fit_(
 
 
 @app.command("sample")
-@verb
+@verb(python="generate.sample")
 def sample_(
     session: Session,
     generator: GeneratorFile,
@@ -125,7 +125,7 @@ def sample_(
 
 
 @app.command("dataset")
-@verb
+@verb(first="generator n classes filter-model device out", python="generate.dataset")
 def dataset_(
     session: Session,
     generator: GeneratorFile,
@@ -176,7 +176,7 @@ def dataset_(
 
 
 @app.command("measure")
-@verb
+@verb(first="real generated model held-out limit device", python="generate.measure")
 def measure_(
     session: Session,
     real: Annotated[str, Option("Real images.", "SPEC")],
@@ -219,7 +219,7 @@ def measure_(
 
 
 @app.command("scaling")
-@verb
+@verb(first="real generated test model sizes out", python="generate.scaling")
 def scaling_(
     session: Session,
     real: Annotated[str, Option("Labelled real images to learn from.", "SPEC")],
@@ -263,7 +263,7 @@ def scaling_(
 
 
 @app.command("texture")
-@verb
+@verb(first="photo size block model judge out", python="generate.texture")
 def texture_(
     session: Session,
     photo: Annotated[str, Option("Image file to make the texture of.", "FILE")],
@@ -312,7 +312,7 @@ def _show(
 
 
 @app.command("directions")
-@verb
+@verb(first="generator data model k limit out", python="api.find_natural_directions")
 def find_directions(
     session: Session,
     generator: Annotated[str, Option("What generate fit wrote, diffusers:DIR or py:FILE:FACTORY.", "FILE|SPEC")],

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unshaken.cli import surgery
-from unshaken.cli.advice import epilog
 from unshaken.cli.complete import complete_data, complete_methods
 from unshaken.cli.names import check_data, check_method
 from unshaken.cli.options import (
@@ -34,7 +33,7 @@ from unshaken.cli.options import (
 from unshaken.cli.runs import BAD_SAMPLES
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, print_json, print_line, print_page, table
-from unshaken.cli.verb import Program, verb
+from unshaken.cli.verb import group, verb
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.options import SHARE, WORKERS, Option
 from unshaken.store.address import bare
@@ -273,12 +272,12 @@ def plan_json(plan: RepairPlan) -> dict[str, Any]:
     }
 
 
-app = Program(name="harden", invoke_without_command=True, epilog=epilog("harden"))
+app = group("harden", invoke_without_command=True)
 app.add_typer(surgery.app, name="surgery")
 
 
 @app.callback(invoke_without_command=True)
-@verb
+@verb(first="from dry-run method model data out", python="harden")
 def harden(
     session: Session,
     method: Annotated[

@@ -13,7 +13,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.options import COUNT, LIMIT, SEED, Option, OutputFolder
 
 
-@verb
+@verb(name="corrupt", python="stress.write_corrupted")
 def corrupt(
     session: Session,
     data: Data,
@@ -59,7 +59,7 @@ def corrupt(
     return 0
 
 
-@verb
+@verb(name="fool", python="fool")
 def fool(
     session: Session,
     model: Model,

@@ -27,7 +27,7 @@ from unshaken.core.options import COUNT, EVALUATE_RECORDS, SHARE, Option, Output
 Out = Annotated[str | None, OutputFolder("Run directory. Default: runs/ and a name.", "DIR", records=EVALUATE_RECORDS)]
 
 
-@verb
+@verb(name="inspect", first="data check against model out gate", python="inspect")
 def inspect(
     session: Session,
     data: Data,
@@ -88,7 +88,7 @@ def inspect(
     )  # fmt: skip
 
 
-@verb
+@verb(name="drift", first="reference data model limit out gate", python="drift")
 def drift(
     session: Session,
     reference: Annotated[

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from unshaken.serve.review.store import ReviewStore
 
 
-@verb
+@verb(first="items readers per-item blind port host")
 def review(
     run: Run,
     db: Database = None,
@@ -127,7 +127,7 @@ def _begun(
     return found
 
 
-@verb
+@verb()
 def export(
     session: Session,
     run: Run,
@@ -157,7 +157,7 @@ def export(
     return 0
 
 
-@verb
+@verb()
 def import_(
     session: Session,
     run: Run,
@@ -184,7 +184,7 @@ def import_(
     return 0
 
 
-@verb
+@verb()
 def agree(
     session: Session, run: Run, db: Database = None, review_name: ReviewName = "review", json: Json = False
 ) -> int:
@@ -221,7 +221,7 @@ def _format(name: str) -> Format:
     return Format(name)
 
 
-@verb
+@verb()
 def compare(
     session: Session,
     labels: Annotated[str, Argument("Labels after the review: FILE of labels export.", "LABELS")],

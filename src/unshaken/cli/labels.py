@@ -38,7 +38,7 @@ from unshaken.cli.options import (
 from unshaken.cli.runs import name_bad_samples
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
-from unshaken.cli.verb import Program, verb
+from unshaken.cli.verb import group, verb
 from unshaken.core.errors import ParameterError
 from unshaken.core.options import COUNT, LABEL_RECORDS, Option, OutputFolder
 
@@ -63,11 +63,11 @@ PredProbs = Annotated[
     ),
 ]
 
-app = Program(name="labels", help="Find wrong labels, review them, and train in spite of them.")
+app = group("labels", help="Find wrong labels, review them, and train in spite of them.")
 
 
 @app.command("train")
-@verb
+@verb(first="data method model epochs limit out")
 def train_in_spite(
     session: Session,
     data: Data,
@@ -116,7 +116,7 @@ app.command("compare")(compare)
 
 
 @app.command("find")
-@verb
+@verb(first="data method model review-size limit out", python="labels.find_labels")
 def find(
     session: Session,
     data: LabelledData = None,
@@ -242,7 +242,7 @@ def _find_kind(
 
 
 @app.command("estimate")
-@verb
+@verb(python="labels.estimate_wrong")
 def estimate(
     session: Session,
     run: Run,

@@ -93,7 +93,7 @@ def default_of(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
-@verb
+@verb(name="list")
 def list_(
     session: Session,
     room: Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from unshaken.cli.options import OWN, Download, Json
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, one_line, print_json, print_line, table
-from unshaken.cli.verb import Program, verb
+from unshaken.cli.verb import group, verb
 from unshaken.core.options import MARKDOWN, PAPER_RECORDS, TREND_RECORDS, Argument, Option, OutputFolder, UpdatedFile
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ Slug = Annotated[
 Seed = Annotated[int, OWN["seed"]]
 OwnData = Annotated[str | None, Option("Your own data instead of the small data set.", "SPEC")]
 OwnModel = Annotated[str | None, Option("Your own model instead of the small network.", "SPEC")]
-app = Program(name="papers", help="Reproduce the claims of published papers at small scale.")
+app = group("papers", help="Reproduce the claims of published papers at small scale.")
 
 CLAIM_FAILED = 1
 
 
 @app.command("list")
-@verb
+@verb()
 def list_(json: Json = False) -> int:
     """List the papers that can be reproduced."""
     from unshaken.papers import list_papers
@@ -49,7 +49,7 @@ def list_(json: Json = False) -> int:
 
 
 @app.command("freeze")
-@verb
+@verb()
 def freeze_(
     slug: Slug,
     out: Annotated[str, OutputFolder("Run directory of the coming run.", "DIR", records=PAPER_RECORDS)],
@@ -67,7 +67,7 @@ def freeze_(
 
 
 @app.command("networks")
-@verb
+@verb()
 def networks(
     session: Session,
     name: Annotated[
@@ -103,7 +103,7 @@ def networks(
 
 
 @app.command("new")
-@verb
+@verb()
 def new(
     folder: Annotated[
         str,
@@ -120,7 +120,7 @@ def new(
 
 
 @app.command("run")
-@verb
+@verb()
 def run(
     session: Session,
     slug: Slug,
@@ -147,7 +147,7 @@ def run(
 
 
 @app.command("table")
-@verb
+@verb()
 def table_(
     results: Annotated[
         str, Option("Folder with a folder for each row, that holds its result.json.", "DIR")
@@ -165,7 +165,7 @@ def table_(
 
 
 @app.command("trend")
-@verb
+@verb()
 def trend(
     session: Session,
     slug: Slug,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from unshaken.store.run_dir import RunDir
 
 
-@verb
+@verb(name="report")
 def report(
     session: Session,
     directories: Annotated[list[str], Argument("Run directory; several with --for.", "DIR ...")],
@@ -86,7 +86,7 @@ def _lay_out(session: Session, layout: str, directories: Sequence[str], out: str
     return 0
 
 
-@verb
+@verb(name="compare", python="compare")
 def compare(
     session: Session,
     directories: Annotated[
@@ -136,7 +136,7 @@ def beside_last(directories: Sequence[str], kind: str = "compare") -> str:
     return posixpath.join(parent, f"{kind}-{'-'.join(names)}"[:120])
 
 
-@verb
+@verb(name="slices", python="api.slices")
 def slices(
     session: Session,
     directory: Run,
@@ -167,7 +167,7 @@ def slices(
     return show_run(session, done, json)
 
 
-@verb
+@verb(name="map", first="train data model layer umap device", python="api.map_of")
 def map_images(
     session: Session,
     directory: Run,
@@ -238,7 +238,7 @@ _SAFE = {
 """Settings under which a statement reaches no file, no network and no variable of this program; the last seals them."""
 
 
-@verb
+@verb(name="query")
 def query(
     directory: Run,
     sql: Annotated[str, Argument("SQL statement, e.g. 'select * from outcomes'.", "SQL")],
@@ -368,7 +368,7 @@ def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-@verb
+@verb(name="card")
 def card(
     directory: Annotated[str | None, Argument("Run directory; none with --data.", "[DIR]")] = None,
     data: Annotated[

@@ -25,7 +25,7 @@ from unshaken.cli.options import (
 )
 from unshaken.cli.session import WRONG, Session, progress
 from unshaken.cli.show import print_json, print_line, print_page, printable
-from unshaken.cli.verb import Program, verb
+from unshaken.cli.verb import group, verb
 from unshaken.core.options import MERGE_RECORDS, Argument, Option, Options, OutputFolder
 from unshaken.core.sources import keys_of
 
@@ -133,7 +133,7 @@ def name_bad_samples(bad: Sequence[BadSample]) -> int:
     return BAD_SAMPLES if bad else 0
 
 
-@verb
+@verb(name="audit", first="model data plan limit out gate", python="audit")
 def audit(
     session: Session,
     options: Options,
@@ -171,7 +171,7 @@ Budgets = Annotated[
 ]
 
 
-@verb
+@verb(name="attack", first="model data method norm eps limit", python="attack")
 def attack(
     session: Session,
     options: Options,
@@ -243,7 +243,7 @@ def attack(
     )
 
 
-@verb
+@verb(name="certify", first="model data method radius limit out", python="certify")
 def certify(
     session: Session,
     options: Options,
@@ -285,7 +285,7 @@ def certify(
     )
 
 
-@verb
+@verb(name="merge", python="merge")
 def merge(
     session: Session,
     directories: Annotated[list[str], Argument("Run directories of the parts of one run.", "DIR DIR ...")],
@@ -311,7 +311,7 @@ def merge(
     return show_run(session, done, json)
 
 
-@verb
+@verb(name="matrix", python="matrix")
 def matrix(
     session: Session,
     file: Annotated[
@@ -345,7 +345,7 @@ def matrix(
     return _show_matrix(session, done, json)
 
 
-@verb
+@verb(name="transfer", first="data method norm eps limit out", python="transfer")
 def transfer(
     session: Session,
     models: Annotated[
@@ -456,7 +456,7 @@ def _show_matrix(session: Session, done: MatrixResult, as_json: bool) -> int:
     return GATE_FAILED if "failed" in verdicts else BAD_SAMPLES if done.bad_samples else 0
 
 
-plans = Program(name="plan", help="Work with plan files.", no_args_is_help=True)
+plans = group("plan", help="Work with plan files.", no_args_is_help=True)
 
 
 @plans.callback()
@@ -465,7 +465,7 @@ def plan() -> None:
 
 
 @plans.command("check")
-@verb
+@verb()
 def check(
     files: Annotated[list[str], Argument("Plan files (.yaml) or names.", "FILE ...")],
     allow_large_eps: AllowLargeEps = False,

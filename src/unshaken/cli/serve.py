@@ -227,7 +227,7 @@ AuditLog = Annotated[
 ]
 
 
-@verb
+@verb(name="serve", first="port host readers allow-spec score detectors")
 def serve(
     directories: Annotated[
         list[str] | None, Argument("Folders that hold run directories, however deep. Default: runs.", "DIR")

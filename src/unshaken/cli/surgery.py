@@ -20,7 +20,7 @@ Out = Annotated[str, OutputFile("File to write.", "FILE")]
 
 
 @app.command("extract")
-@verb
+@verb()
 def extract(
     session: Session,
     pretrained: Annotated[str, Argument("Pretrained weights that both others were fine-tuned from.", "PRETRAINED")],
@@ -45,7 +45,7 @@ def extract(
 
 
 @app.command("ablate")
-@verb
+@verb()
 def ablate(
     session: Session,
     base: Weights,
@@ -62,7 +62,7 @@ def ablate(
 
 
 @app.command("add")
-@verb
+@verb()
 def add(session: Session, base: Weights, signature: Signature, out: Out, alpha: Alpha = 1.0) -> int:
     """Add a robustness signature to weights."""
     from unshaken.harden.surgery import surgery
@@ -73,7 +73,7 @@ def add(session: Session, base: Weights, signature: Signature, out: Out, alpha: 
 
 
 @app.command("subtract")
-@verb
+@verb()
 def subtract(session: Session, base: Weights, signature: Signature, out: Out, alpha: Alpha = 1.0) -> int:
     """Subtract a robustness signature from weights."""
     from unshaken.harden.surgery import surgery

@@ -17,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.models import CommandFunctionType
 from typing_extensions import override
 
-from unshaken.cli.advice import FIRST
+from unshaken.cli.advice import epilog
 from unshaken.cli.options import DEBUG, QUIET, AllowCode
 from unshaken.cli.session import Session, explain
 from unshaken.core.errors import ParameterError, RunError
@@ -252,17 +252,14 @@ def _print_all(ctx: typer.Context, asked: bool) -> None:
 
 
 def _fold(command: TyperCommand | TyperGroup, ctx: Any, every: list[Any]) -> list[Any]:
-    """Parameters of a command: in a short help those of `FIRST`, else every one."""
+    """Parameters of a command: in a short help its first ones, see `verb`, else every one."""
     if ctx.command is not command or ctx.meta.get(HELP) != "short":  # a group is asked in the context of its command
         return every
-    words: list[str] = []
-    while ctx.parent is not None:
-        words, ctx = [str(ctx.info_name), *words], ctx.parent
-    first = FIRST.get(" ".join(words))
-    if first is None:
+    first: str = getattr(command.callback, "first", "")
+    if not first:
         return every
     options = {flag: one for one in every if isinstance(one, TyperOption) for flag in one.opts}
-    shown = [copy.copy(options[f"--{name}"]) for name in (*first, "help", "help-all")]
+    shown = [copy.copy(options[f"--{name}"]) for name in (*first.split(), "help", "help-all")]
     for one in shown:
         one.rich_help_panel = None
     shown[-1].help = f"Show {sum(isinstance(one, TyperOption) for one in every) - len(shown)} more options and exit."
@@ -313,6 +310,16 @@ class Program(typer.Typer):
         return super().command(name, cls=_Verb, **settings)
 
 
+COMMANDS: dict[str, Program | Command] = {}
+"""Name to each command of the program and each group of them, filled by `verb` and `group`."""
+
+
+def group(name: str, **settings: Any) -> Program:
+    """A group of commands of the program, such as `detect`, with the advice on it at the end of its help."""
+    COMMANDS[name] = program = Program(name=name, epilog=epilog(name), **settings)
+    return program
+
+
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 CONTEXT = inspect.Parameter("ctx", KEYWORD, annotation=typer.Context)
 CONSENT = inspect.Parameter("allow_code", KEYWORD, annotation=AllowCode, default=None)
@@ -333,16 +340,31 @@ DISPLAY = (
 """Options of every command."""
 
 
-def verb(command: Command) -> Command:
-    """A command of the program from a function, ready for typer.
+def verb(*, name: str = "", first: str = "", python: str = "") -> Callable[[Command], Command]:
+    """Make a command of the program from a function.
 
     The function may have two parameters that are no options of its own: `session`, and `options`, which stands for
     all entries of `Options` and for `--allow-code`. It returns the exit code; what it raises becomes one line and a
-    code. Places that it writes to are checked before it is called.
+    code. Places that it writes to are checked before it is called. Its docstring is the help, its annotated parameters
+    are the options.
 
     Args:
-        command: its docstring is the help, its annotated parameters are the options.
+        name: of a command of the program itself; empty for one of a group, which its `Program` enters.
+        first: the options that `--help` shows, with blanks between; `--help-all` shows the others too. Empty for all.
+        python: the public function that does the same, below `unshaken`.
     """
+
+    def make(command: Command) -> Command:
+        run = _command(command)
+        run.first, run.python = first, python  # type: ignore[attr-defined]
+        if name:
+            COMMANDS[name] = run
+        return run
+
+    return make
+
+
+def _command(command: Command) -> Command:
     own = dict(inspect.signature(command, eval_str=True).parameters)
     wants_session, group = own.pop("session", None), own.get("options")
     of_runs = declared(group.annotation) if group is not None else {}

@@ -1,35 +1,16 @@
-"""Imports that wait for their first use: names of a package, packages of optional extras, plug-ins."""
+"""Imports of packages of optional extras, and plug-ins."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unshaken.core.errors import MissingExtra, ModelError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
-
-
-def attribute_of(package: str, name: str, homes: Mapping[str, str]) -> Any:
-    """The attribute of a package, from the module that holds it.
-
-    Args:
-        package: for the message.
-        name: of the attribute.
-        homes: attribute to module; a module whose last part is the attribute's name is itself the attribute, unless it
-            defines one.
-
-    Raises:
-        AttributeError: the package has no such attribute.
-    """
-    if name not in homes:
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    module = importlib.import_module(homes[name])
-    return getattr(module, name, module) if homes[name] == f"{package}.{name}" else getattr(module, name)
 
 
 def need(module: str, package: str, extra: str, why: str) -> ModuleType:

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1]
 _ORDER = ("stress", "attack", "certify", "detect", "harden", "explain", "labels", "generate", "inspect", "tasks")
 _TITLE = re.compile(r'\btitle="([^"]+)"')
 _NETWORK = re.compile(r"^@register_model\b.*\n(?:^[@ )].*\n)*?^def (\w+)", re.MULTILINE)
+_PUBLIC = re.compile(r"^@public\(([^)]*)\)\n(?:(?!def |class ).*\n)*?def (\w+)", re.MULTILINE)
 _ENTRY = re.compile(r'^@(\w+)\(\s*"([^"]+)"(?:(?!^@|^class |^def ).*\n)*?(?:^@.*\n)*^(?:class|def) (\w+)', re.MULTILINE)
 
 
@@ -59,6 +60,21 @@ def sources_of(room: str, decorator: str = "register") -> tuple[Source, ...]:
                 title = _TITLE.search(entry[0])
                 found.append(Source(name, symbol, module_of(path), title[1] if title else ""))
     return tuple(found)
+
+
+@cache
+def public_functions() -> dict[str, Source]:
+    """Address below `unshaken` to the function of `unshaken.api` that the decorator `public` puts there.
+
+    >>> public_functions()["labels.find_labels"].symbol
+    'find_labels'
+    """
+    found = dict[str, Source]()
+    for path in sorted((PACKAGE / "api").glob("*.py")):
+        for addresses, symbol in _PUBLIC.findall(path.read_text(encoding="utf-8")):
+            source = Source(symbol, symbol, module_of(path))
+            found |= dict.fromkeys((f"api.{symbol}", *re.findall(r'"([^"]+)"', addresses)), source)
+    return found
 
 
 def keys_of(file: str, variable: str) -> list[str]:

@@ -1,5 +1,5 @@
 """Training of robust models: recipes for one loop, weight surgery, and inference-time defences."""
 
-from unshaken.core.room import open_room
+from unshaken.core.package import open_room
 
-__all__ = open_room(__name__)  # pyright: ignore[reportUnsupportedDunderAll]
+open_room(__name__)

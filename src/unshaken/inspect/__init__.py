@@ -1,33 +1,5 @@
 """Checks of the health of a data set: copies, images that show little, labels that a property gives away."""
 
-from __future__ import annotations
+from unshaken.core.package import open_room
 
-from typing import TYPE_CHECKING, Any
-
-from unshaken.core.imports import attribute_of
-from unshaken.core.room import open_room
-
-if TYPE_CHECKING:
-    from unshaken.inspect.engine.base import Check, Issues, Measurements, ScoreCheck
-    from unshaken.inspect.engine.sample import DecodedSample
-
-__all__ = [
-    *open_room(__name__),  # pyright: ignore[reportUnsupportedDunderAll]
-    "Check",
-    "DecodedSample",
-    "Issues",
-    "Measurements",
-    "ScoreCheck",
-]
-
-_HOMES = {
-    "Check": "unshaken.inspect.engine.base",
-    "DecodedSample": "unshaken.inspect.engine.sample",
-    "Issues": "unshaken.inspect.engine.base",
-    "Measurements": "unshaken.inspect.engine.base",
-    "ScoreCheck": "unshaken.inspect.engine.base",
-}
-
-
-def __getattr__(name: str) -> Any:
-    return attribute_of(__name__, name, _HOMES)
+open_room(__name__)

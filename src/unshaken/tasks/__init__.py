@@ -1,5 +1,5 @@
 """Tasks beside plain classification: a task says what a model's output means, and which rows and figures follow."""
 
-from unshaken.core.room import open_room
+from unshaken.core.package import open_room
 
-__all__ = [*open_room(__name__)]  # pyright: ignore[reportUnsupportedDunderAll]
+open_room(__name__)

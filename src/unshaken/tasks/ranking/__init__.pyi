@@ -1,0 +1,35 @@
+"""Rankers of texts and images: five tasks of robustness, by queries and documents that change."""
+
+from unshaken.tasks.ranking.collection import Collection as Collection
+from unshaken.tasks.ranking.collection import as_collection as as_collection
+from unshaken.tasks.ranking.collection import read_collection as read_collection
+from unshaken.tasks.ranking.collection import read_qrels as read_qrels
+from unshaken.tasks.ranking.collection import read_run as read_run
+from unshaken.tasks.ranking.collection import read_wordnet as read_wordnet
+from unshaken.tasks.ranking.collection import write_run as write_run
+from unshaken.tasks.ranking.encoders import HashedPieces as HashedPieces
+from unshaken.tasks.ranking.encoders import SentenceEncoder as SentenceEncoder
+from unshaken.tasks.ranking.encoders import load_encoder as load_encoder
+from unshaken.tasks.ranking.evaluate import RankingReport as RankingReport
+from unshaken.tasks.ranking.evaluate import evaluate as evaluate
+from unshaken.tasks.ranking.evaluate import read_report as read_report
+from unshaken.tasks.ranking.evaluate import table_lines as table_lines
+from unshaken.tasks.ranking.images import attack_queries as attack_queries
+from unshaken.tasks.ranking.images import image_vectors as image_vectors
+from unshaken.tasks.ranking.images import rank_images as rank_images
+from unshaken.tasks.ranking.images import same_class as same_class
+from unshaken.tasks.ranking.learned import LambdaMART as LambdaMART
+from unshaken.tasks.ranking.learned import RankSVM as RankSVM
+from unshaken.tasks.ranking.lexical import BM25 as BM25
+from unshaken.tasks.ranking.lexical import QueryLikelihood as QueryLikelihood
+from unshaken.tasks.ranking.neural import EncoderMemory as EncoderMemory
+from unshaken.tasks.ranking.neural import KNRM as KNRM
+from unshaken.tasks.ranking.neural import TwoTower as TwoTower
+from unshaken.tasks.ranking.order import Ranking as Ranking
+from unshaken.tasks.ranking.order import measure_queries as measure_queries
+from unshaken.tasks.ranking.order import sort_by_score as sort_by_score
+from unshaken.tasks.ranking.perturbations import perturb as perturb
+from unshaken.tasks.ranking.ranker import DenseRanker as DenseRanker
+from unshaken.tasks.ranking.ranker import ScoreFunction as ScoreFunction
+from unshaken.tasks.ranking.robustness import Changes as Changes
+from unshaken.tasks.ranking.robustness import RankingTest as RankingTest

@@ -1,0 +1,34 @@
+"""Zero-shot classifiers: prompts, and models compared over six aspects of robustness by six factors of their design."""
+
+from unshaken.models.zero_shot import DualEncoder as DualEncoder
+from unshaken.models.zero_shot import ImageTower as ImageTower
+from unshaken.models.zero_shot import class_weights as class_weights
+from unshaken.tasks.zero_shot.across import FamilyLine as FamilyLine
+from unshaken.tasks.zero_shot.calibration import CalibrationFigures as CalibrationFigures
+from unshaken.tasks.zero_shot.calibration import calibrate as calibrate
+from unshaken.tasks.zero_shot.calibration import fitting_half as fitting_half
+from unshaken.tasks.zero_shot.calibration import within_classes as within_classes
+from unshaken.tasks.zero_shot.candidates import Candidate as Candidate
+from unshaken.tasks.zero_shot.candidates import embed_images as embed_images
+from unshaken.tasks.zero_shot.choices import Choice as Choice
+from unshaken.tasks.zero_shot.choices import ask as ask
+from unshaken.tasks.zero_shot.choices import compare_choices as compare_choices
+from unshaken.tasks.zero_shot.choices import confusing_options as confusing_options
+from unshaken.tasks.zero_shot.model_factors import FACTORS as FACTORS
+from unshaken.tasks.zero_shot.model_factors import ModelFactors as ModelFactors
+from unshaken.tasks.zero_shot.model_factors import matched_difference as matched_difference
+from unshaken.tasks.zero_shot.prompts import PromptFigures as PromptFigures
+from unshaken.tasks.zero_shot.prompts import load_templates as load_templates
+from unshaken.tasks.zero_shot.prompts import prompt_figures as prompt_figures
+from unshaken.tasks.zero_shot.prompts import prompt_hits as prompt_hits
+from unshaken.tasks.zero_shot.retrieval import RetrievalRanks as RetrievalRanks
+from unshaken.tasks.zero_shot.retrieval import recalls as recalls
+from unshaken.tasks.zero_shot.retrieval import retrieve as retrieve
+from unshaken.tasks.zero_shot.tables import Captions as Captions
+from unshaken.tasks.zero_shot.tables import read_captions as read_captions
+from unshaken.tasks.zero_shot.training import info_nce as info_nce
+from unshaken.tasks.zero_shot.training import sigmoid_pairs as sigmoid_pairs
+from unshaken.tasks.zero_shot.visual_factors import FactorFigures as FactorFigures
+from unshaken.tasks.zero_shot.visual_factors import error_ratio as error_ratio
+from unshaken.tasks.zero_shot.visual_factors import factor_figures as factor_figures
+from unshaken.tasks.zero_shot.visual_factors import read_factors as read_factors
