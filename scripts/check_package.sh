@@ -11,7 +11,9 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$out"
 
 python3 -m venv "$work/tools"
-"$work/tools/bin/pip" install --quiet build twine check-wheel-contents pyroma cyclonedx-bom pip-audit
+"$work/tools/bin/pip" install --quiet build twine check-wheel-contents pyroma cyclonedx-bom pip-audit towncrier
+# The fragments of the changelog, as the next release would print them.
+"$work/tools/bin/towncrier" build --draft --version next
 "$work/tools/bin/python" -m build --outdir "$out" .
 "$work/tools/bin/twine" check --strict "$out"/*.whl "$out"/*.tar.gz
 "$work/tools/bin/check-wheel-contents" --toplevel unshaken,unshaken_papers,unshaken_start.py "$out"/*.whl

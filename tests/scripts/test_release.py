@@ -34,12 +34,17 @@ def project(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "CHANGELOG.md").write_text(LOG, encoding="utf-8")
+    (tmp_path / "changes").mkdir()
     return tmp_path
 
 
 def test_all_files_state_one_version():
     (version,) = set(RELEASE.versions(ROOT).values())
     assert version[0].isdigit()
+
+
+def test_every_fragment_has_a_known_type_and_a_text():
+    assert RELEASE.bad_fragments(ROOT) == []
 
 
 def test_a_cut_release_passes_the_check_and_changes_the_named_lines_alone(project):
@@ -70,6 +75,19 @@ def test_a_second_cut_has_one_date(project):
     assert RELEASE.section(log.read_text(encoding="utf-8"), "7.9.0rc1") == "- More."
 
 
+def test_a_cut_release_has_the_fragments_after_what_was_written_and_keeps_none(project, monkeypatch):
+    fragment = project / "changes" / "+sum.fixed.md"
+    fragment.write_text("A sum.\n", encoding="utf-8")
+    monkeypatch.setattr(RELEASE, "render_fragments", lambda *args: "\n### Fixed\n\n- A sum.\n\n\n")  # towncrier's form
+    assert RELEASE.cut(project, "7.8.9", "2030-01-02") is None
+    log = (project / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert log.endswith(LOG.partition("thing.\n")[2])
+    assert RELEASE.section(log, "7.8.9") == "### Added\n\n- A thing.\n\n### Fixed\n\n- A sum."
+    assert not fragment.exists()
+    fragment.write_text("Another.\n", encoding="utf-8")
+    assert RELEASE.check(project, "v7.8.9").startswith("changes holds +sum.fixed.md")
+
+
 @pytest.mark.parametrize(
     ("version", "log", "wrong"),
     [
@@ -86,6 +104,13 @@ def test_what_cannot_be_cut_is_refused_and_changes_nothing(project, version, log
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
     assert wrong in RELEASE.cut(project, version, "2030-01-02")
     assert before == {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["+sum.fixd.md", "sum.fixed.md", "+sum.md", "+sum.fixed.txt", "+sum.fixed.md"])
+def test_a_fragment_of_another_name_or_without_text_is_refused(project, name):
+    (project / "changes" / name).write_text("" if name == "+sum.fixed.md" else "A sum.\n", encoding="utf-8")
+    assert f"changes holds {name}, which is empty or not called" in RELEASE.cut(project, "7.8.9", "2030-01-02")
+    assert (project / "CHANGELOG.md").read_text(encoding="utf-8") == LOG
 
 
 def test_a_tag_without_a_section_is_refused(project, capsys):
