@@ -1,13 +1,15 @@
-"""Draws docs/images/design.svg: the rooms in their order, what each imports, how many methods and lines it has.
+"""Draws docs/images/design.svg and lists the folders of every room in docs/design.md.
 
-Everything is read from the sources and from the table of rooms in docs/design.md. Run it when a room, or an import
-between rooms, is new: `python scripts/draw_design.py`.
+The picture has the rooms in their order, what each imports, how many methods and lines it has. Everything is read from
+the sources and from the table of rooms in docs/design.md. Run it when a room, one of its folders, or an import between
+rooms is new: `python scripts/draw_design.py`.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +19,9 @@ from xml.sax.saxutils import quoteattr
 from unshaken.core.sources import PACKAGE, sources_of
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "design.md"
 PICTURE = ROOT / "docs" / "images" / "design.svg"
+TREE = re.compile(r"(?<=<!-- folders, by scripts/draw_design.py -->\n).*?(?=<!-- end of folders -->)", re.DOTALL)
 
 STEP_X, STEP_Y, BOX_W, BOX_H, MARGIN = 54, 46, 52, 40, 12
 
@@ -46,9 +50,9 @@ class Room:
     lines: int
 
 
-def order_of_rooms(page: Path = ROOT / "docs" / "design.md") -> list[str]:
+def order_of_rooms() -> list[str]:
     """The rooms from top to bottom, as the table of the design page lists them; those without a folder are left out."""
-    heads = re.findall(r"^\| (`[^|]*) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    heads = re.findall(r"^\| (`[^|]*) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     names = [name for head in heads for name in re.findall(r"`(\w+)`", head)]
     return [name for name in names if (PACKAGE / name / "__init__.py").exists()]
 
@@ -101,11 +105,32 @@ def draw(rooms: list[Room], imports: Counter[tuple[str, str]]) -> str:
     return "\n".join([head, STYLE, card, *wires, *counts, *boxes, "</svg>", ""])
 
 
+def tree(rooms: list[str]) -> str:
+    """The packages within each room that has some, as a block of Markdown: a line a room, wrapped."""
+    lines = []
+    for room in rooms:
+        if folders := _folders(PACKAGE / room):
+            first, text = f"{room}/".ljust(10), "  ".join(folders)
+            lines += textwrap.wrap(text, 116, initial_indent=first, subsequent_indent=" " * 10)
+    return "\n".join(["```text", *lines, "```", ""])
+
+
 def main() -> None:
-    """Write the picture."""
+    """Write the picture and the folders."""
     rooms = read_rooms()
-    PICTURE.write_text(draw(rooms, count_imports([room.name for room in rooms])), encoding="utf-8")
-    print(PICTURE.relative_to(ROOT))
+    names = [room.name for room in rooms]
+    PICTURE.write_text(draw(rooms, count_imports(names)), encoding="utf-8")
+    PAGE.write_text(TREE.sub(tree(names), PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    print(PICTURE.relative_to(ROOT), PAGE.relative_to(ROOT), sep="\n")
+
+
+def _folders(package: Path) -> list[str]:
+    """The packages within a package, `engine` first, those within them behind a slash."""
+    found = []
+    for name in sorted((path.parent.name for path in package.glob("*/__init__.py")), key=lambda n: (n != "engine", n)):
+        inner = ",".join(_folders(package / name))
+        found.append(f"{name}/{{{inner}}}" if "," in inner else f"{name}/{inner}".rstrip("/"))
+    return found
 
 
 def _centre(i: int) -> tuple[int, int]:

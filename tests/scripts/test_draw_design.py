@@ -25,10 +25,14 @@ def sources():
     return rooms, draw_design.count_imports(rooms)
 
 
-def test_the_committed_picture_shows_the_rooms_and_imports_of_the_sources(sources):
+def test_the_committed_picture_and_folders_are_those_of_the_sources(sources):
     rooms, edges = sources
     wanted = rooms, set(edges)
     assert structure(draw_design.PICTURE.read_text(encoding="utf-8")) == wanted, "run scripts/draw_design.py"
+    folders = draw_design.TREE.findall(draw_design.PAGE.read_text(encoding="utf-8"))
+    assert folders == [draw_design.tree(rooms)], "run scripts/draw_design.py"
+    assert "\ncertify/  engine  bounds" in folders[0]
+    assert "  pages/explained  " in folders[0]
 
 
 def test_every_arrow_goes_down(sources):

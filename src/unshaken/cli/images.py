@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from unshaken.cli.names import check_method
 from unshaken.cli.options import Data, Download, Json, Model
@@ -19,7 +19,8 @@ def corrupt(
     data: Data,
     out: Annotated[str, OutputFolder("Folder for the files, new or empty.", "DIR")],
     layout: Annotated[
-        str, Option("Arrays of small images, or JPEG files of photos.", "cifar-c|imagenet-c")
+        Literal["cifar-c", "imagenet-c"],
+        Option("Arrays of small images, or JPEG files of photos.", "cifar-c|imagenet-c"),
     ] = "cifar-c",
     method: Annotated[
         list[str] | None,
@@ -44,15 +45,14 @@ def corrupt(
     Exit codes: 0 success, 2 wrong usage or bad input.
     """
     from unshaken.api.corrupt import write_corrupted
-    from unshaken.core.errors import ParameterError
     from unshaken.run.plan import THE_15
 
     if layout not in ("cifar-c", "imagenet-c"):
         raise ParameterError(f"--layout {layout!r} is not one of cifar-c, imagenet-c")
     with progress(session):
         made = write_corrupted(
-            data, out, layout="cifar-c" if layout == "cifar-c" else "imagenet-c", methods=method or THE_15,
-            limit=limit, seed=seed, folders=folders, download=download,
+            data, out, layout=layout, methods=method or THE_15, limit=limit, seed=seed, folders=folders,
+            download=download,
         )  # fmt: skip
     print_line(f"files: {out} ({made.samples} images, {len(made.corruptions)} corruptions at 5 severities)")
     print_line(f"read them as {made.spec}?clean={data}")
@@ -88,16 +88,9 @@ def fool(
 
     with progress(session):
         fooled = make(
-            model,
-            method,
-            classes=_classes(classes),
-            generations=generations,
-            population=population,
-            seed=seed,
-            out=out,
-            device=device,
-            download=download,
-        )
+            model, method, classes=_classes(classes), generations=generations, population=population, seed=seed,
+            out=out, device=device, download=download,
+        )  # fmt: skip
     if json:
         print_json(fooled.summary)
         return 0

@@ -159,8 +159,9 @@ LABEL_RECORDS = ("labels.json", "run.lock")
 LABEL_VERSION_RECORDS = ("label-versions.json",)
 """In the folder of a comparison of labels before and after a review."""
 PAPER_RECORDS = ("paper.json", "run.lock")
-TREND_RECORDS = ("runs.json",)
 """In the folder of a row of the papers."""
+TREND_RECORDS = ("runs.json",)
+"""In the folder of a trend of the papers."""
 DETECTOR_RECORDS = ("detectors.json",)
 """In the folder of fitted detectors."""
 SCALING_RECORDS = ("scaling.json", "run.lock")

@@ -240,7 +240,7 @@ class Context:
 
         Args:
             label: in front of the method's own condition ids.
-            method: an attack, certifier or stressor with `conditions` and `evaluate`.
+            method: an attack, certifier or stressor that `run.adapters` makes conditions of, as of a line of a plan.
             model: the classifier that is evaluated.
             batch: labelled images.
             severities: of a stressor.
