@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -276,3 +278,11 @@ def test_descriptions_of_the_package_hold():
         if entry.attack:
             parse_method(entry.attack, "attack")
         assert torch.tensor([low <= value <= high for value, low, high in entry.expected.values()]).all()
+
+
+def test_the_page_says_which_networks_are_not_made():
+    page = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` (\|.*)$", page.partition("## The networks")[2], re.MULTILINE)
+    absent = {name: not network.expected for name, network in list_networks().items()}
+    assert {name: "not made yet" in row for name, row in rows} == absent
+    assert ("**None of these networks has been made yet" in page) == all(absent.values())
