@@ -12,9 +12,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import typer
 from packaging.requirements import Requirement
 
 import unshaken
+from unshaken.cli.app import app
 from unshaken.core import list_methods
 from unshaken.core.errors import MissingExtra
 from unshaken.core.flag import KINDS as FLAGS
@@ -77,6 +79,14 @@ def test_every_name_a_user_meets_is_documented():
     for page, names in {"models-and-data": kinds, "runs": columns, "trust": set(FLAGS)}.items():
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         assert {name for name in names if f"`{name}" not in text and f"\n## {name}:" not in text} == set(), page
+
+
+def test_the_readme_names_every_command_and_extra():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = [re.findall(r"`([\w-]+)`", first) for first in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)]
+    assert sorted(name for names in named for name in names) == sorted(typer.main.get_command(app).commands)
+    install = text.partition("## Install")[2]
+    assert set(EXTRAS) - {"test", "docs"} <= set(re.findall(r"\w+", install[install.index("Extras:") :]))
 
 
 @pytest.fixture(scope="module")
