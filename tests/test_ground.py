@@ -89,6 +89,13 @@ def test_the_readme_names_every_command_and_extra():
     assert set(EXTRAS) - {"test", "docs"} <= set(re.findall(r"\w+", install[install.index("Extras:") :]))
 
 
+def test_every_table_of_the_benchmarks_has_a_day():
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    *pieces, _ = re.split(r"((?:^\|.*\n)+)", text, flags=re.MULTILINE)
+    tables = zip(pieces[::2], pieces[1::2], strict=True)
+    assert [t for above, t in tables if not re.search(r"\d{4}-\d\d-\d\d", above.rpartition("\n#")[2])] == []
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """The wheel, built by the build backend itself."""
