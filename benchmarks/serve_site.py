@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -135,8 +136,8 @@ def listed(site: Site, client: TestClient, pages: int) -> None:
 def grids(site: Site, client: TestClient, pages: int) -> None:
     """The grid of samples."""
     site.index.refresh()
-    start = f"{client.get('/runs?search=large').text.partition('/runs/')[2].partition(chr(34))[0]}"
-    address = f"/runs/{start}/samples?condition=fog-3"
+    number = re.findall(r"\"/runs/(\d+)", client.get("/runs?search=large").text)[0]
+    address = f"/runs/{number}/samples?condition=fog-3"
     print(f"first page, with reading of the rows: {timed(client, address)[0][0] / 1000:.1f} s")
     whole = []
     for order in ("worst", "confident", "unsure", "given"):
