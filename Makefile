@@ -32,7 +32,7 @@ help:
 	@echo "make lint    style: ruff check and ruff format --check"
 	@echo "make types   types: mypy --strict"
 	@echo "make docs    build the documentation into docs/_build/html"
-	@echo "make bench   run the benchmarks"
+	@echo "make bench   run the quick benchmarks, about ten minutes; ONLY=slopes: one of all by its name, ARGS: its options"
 	@echo "make gallery  photograph the page of every kind of run into runs/gallery; BEFORE=FOLDER: beside an earlier one"
 	@echo "make package  build wheel and sdist into dist, check them, write the bill of materials"
 	@echo "make clean   remove .venv, .venv-lowest, caches and built files (runs/ stays)"
@@ -102,7 +102,7 @@ docs: $(VENV)/.installed-docs
 	@echo "The documentation: $(CURDIR)/docs/_build/html/index.html"
 
 bench: $(VENV)/.installed-test
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	$(BIN)/python benchmarks $(ONLY) $(ARGS)
 
 gallery: $(VENV)/.installed-test
 	$(BIN)/python scripts/gallery_pages.py --out $(or $(OUT),runs/gallery) $(if $(BEFORE),--before $(BEFORE))
