@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unshaken.cli.advice import EXAMPLES
+from unshaken.cli.advice import epilog
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def first_hour(call: Call, folder: Path, effort: Effort) -> Iterator[Ended]:
 
     yield run("unshaken compare runs/audit runs/after --out runs/difference")
     for verb in ("report", "query"):  # the help's own examples, which are about a run named so
-        yield run(EXAMPLES[verb].removeprefix("Example: "))
+        yield run((epilog(verb) or "").rpartition("Example: ")[2])
     if effort.whole:
         yield run("python objects.py", right=(0,))
         named = "--model imagenet:efficientnet-lite0 --data folder:named"

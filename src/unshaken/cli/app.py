@@ -10,11 +10,11 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from unshaken import cli
 from unshaken.cli.advice import epilog
 from unshaken.cli.options import DEBUG, QUIET
 from unshaken.cli.session import INTERRUPTED, Session
@@ -66,8 +66,8 @@ def root(
         typer.echo(ctx.get_help(), nl=False)
 
 
-for module in pkgutil.iter_modules(cli.__path__):
-    importlib.import_module(f"{cli.__name__}.{module.name}")
+for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+    importlib.import_module(f"{__package__}.{module.name}")
 for name, command in sorted(COMMANDS.items(), key=lambda item: ((*ORDER, item[0]).index(item[0]), item[0])):
     if isinstance(command, Program):
         app.add_typer(command, name=name)
