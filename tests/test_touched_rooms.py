@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.long_rooms import is_touched, rooms_of
+from tests.touched_rooms import is_touched, rooms_of
 
 
 def test_the_rooms_of_files():
@@ -38,10 +38,10 @@ def test_long_tests_of_other_rooms_are_left_out(pytester, monkeypatch):
     folder.mkdir()
     (folder / "test_toy.py").write_text("import pytest\n@pytest.mark.long\ndef test_a(): pass\ndef test_b(): pass\n")
     pytester.makeini("[pytest]\nmarkers = long")
-    monkeypatch.setattr("tests.long_rooms.ROOT", pytester.path)
+    monkeypatch.setattr("tests.touched_rooms.ROOT", pytester.path)
     for command in ("init -q", "add -A", "-c user.name=a -c user.email=a@b commit -qm first"):
         pytester.run("git", *command.split())
     for since, passed in (("", 2), ("HEAD", 1)):
         monkeypatch.setenv("UNSHAKEN_SINCE", since)
-        result = pytester.inline_run("-p", "tests.long_rooms", "-p", "no:cacheprovider")
+        result = pytester.inline_run("-p", "tests.touched_rooms", "-p", "no:cacheprovider")
         assert result.countoutcomes()[0] == passed

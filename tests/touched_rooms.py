@@ -1,6 +1,6 @@
 """A pytest plugin: of the tests marked `long`, those of the rooms that a change touches; without a change all.
 
-    UNSHAKEN_SINCE=COMMIT python -m pytest -p tests.long_rooms
+    UNSHAKEN_SINCE=COMMIT python -m pytest -p tests.touched_rooms
 
 A change is what differs from that commit. A room is the folder below `src/unshaken` or `tests` in which a file lies;
 rows of papers belong to `papers`. Tests in `tests/devices` belong to the room that their file is named after.
@@ -48,14 +48,23 @@ def is_touched(test: str, rooms: set[str]) -> bool:
     return bool(rooms & {folder, *SHOWN_BY.get(folder, ())})
 
 
+def touched_rooms() -> set[str] | None:
+    """The rooms of what differs from the commit `UNSHAKEN_SINCE`; None where none is given, so that all count."""
+    if not (since := os.environ.get("UNSHAKEN_SINCE")):
+        return None
+    command = ["git", "diff", "--name-only", since]
+    return rooms_of(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
+
+
+def leave_out(config: pytest.Config, items: list[pytest.Item], others: Iterable[pytest.Item]) -> None:
+    """Deselect tests."""
+    gone = set(others)
+    config.hook.pytest_deselected(items=list(gone))
+    items[:] = [item for item in items if item not in gone]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the long tests of other rooms."""
-    if since := os.environ.get("UNSHAKEN_SINCE"):
-        done = subprocess.run(
-            ["git", "diff", "--name-only", since], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        rooms = rooms_of(done.stdout.splitlines())
+    if (rooms := touched_rooms()) is not None:
         long = (item for item in items if item.get_closest_marker("long"))
-        others = {item for item in long if not is_touched(item.path.relative_to(ROOT).as_posix(), rooms)}
-        config.hook.pytest_deselected(items=list(others))
-        items[:] = [item for item in items if item not in others]
+        leave_out(config, items, (i for i in long if not is_touched(i.path.relative_to(ROOT).as_posix(), rooms)))
