@@ -3,6 +3,7 @@
 PYTHON ?= python3
 JOBS ?= auto
 MARK ?= not long
+BUILDER ?= html
 UV ?= $(shell command -v uv)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,7 +32,7 @@ help:
 	@echo "make lowest  install the oldest releases that pyproject.toml allows into .venv-lowest, run the suite's core (needs uv)"
 	@echo "make lint    style: ruff check and ruff format --check"
 	@echo "make types   types: mypy --strict"
-	@echo "make docs    build the documentation into docs/_build/html"
+	@echo "make docs    build the documentation into docs/_build/html; BUILDER=dummy: check it and write no pages"
 	@echo "make bench   run the quick benchmarks, about ten minutes; ONLY=slopes: one of all by its name, ARGS: its options"
 	@echo "make gallery  photograph the page of every kind of run into runs/gallery; BEFORE=FOLDER: beside an earlier one"
 	@echo "make package  build wheel and sdist into dist, check them, write the bill of materials"
@@ -98,8 +99,8 @@ types: $(VENV)/.installed-test
 	$(BIN)/mypy --config-file= --strict tests/typed_program.py
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
-	@echo "The documentation: $(CURDIR)/docs/_build/html/index.html"
+	$(BIN)/python -m sphinx -W --keep-going -q -b $(BUILDER) docs docs/_build/$(BUILDER)
+	@echo "The documentation: $(CURDIR)/docs/_build/$(BUILDER)/index.html"
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python benchmarks $(ONLY) $(ARGS)
