@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # the module signal takes its time for its enumerations
+import gc
 import os
 import sys
 
@@ -23,10 +24,13 @@ def main() -> int:
     """
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # not where it is ignored, as under nohup
         _signal.signal(_signal.SIGINT, _interrupt)
+    gc.set_threshold(*gc.get_threshold()[:2], 100)  # while torch is imported, all before is searched six times in vain
     try:
         from unshaken.cli import main as run
 
-        return run()
+        code = run()
+        gc.freeze()  # else the interpreter's end searches all that torch has made, several times
+        return code
     except KeyboardInterrupt:
         _end()
 

@@ -254,9 +254,9 @@ def _write_found(
         part = label_rows(Condition(name, finder.info.name), ids, evidence.labels, found[name])
         run.write_rows(table_of(part), part.table, name, 0)
     first = next(iter(found.values()))
-    for place, i in enumerate(np.argsort(first.score, kind="stable")[:PICTURES]):
-        for _, image, _ in samples.batches(samples.good[[i]], 1):
-            run.write_examples(image, [ids[i]], WORST, place)
+    worst = samples.good[np.argsort(first.score, kind="stable")[:PICTURES]]
+    for place, (rows, images, _) in enumerate(samples.batches(worst, PICTURES)):
+        run.write_examples(images, [samples.dataset.ids[i] for i in rows.tolist()], WORST, place)
 
 
 def _count_classes(dataset: Dataset) -> int:

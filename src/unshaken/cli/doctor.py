@@ -42,11 +42,12 @@ def doctor(
 
     Exit codes: 0 success, 1 a check failed, 2 wrong usage or bad input.
     """
-    from unshaken.api.self_check import self_check
     from unshaken.core.device import find_device
 
     if device is not None:
-        find_device(device)  # refused before anything is shown
+        find_device(device)  # refused before anything is shown, and before a second of further imports
+    from unshaken.api.self_check import self_check
+
     if not (json or session.quiet):
         _show_machine()
     with progress(session):

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from unshaken.core.classifier import Classifier
 from unshaken.core.flag import FlagKind
 from unshaken.core.part import DETECTOR
-from unshaken.core.registry import Parameters, find_method, list_methods, register
+from unshaken.core.registry import Parameters, find_method, list_records, register
 from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.rows import NORMAL, detectors_of
 
@@ -44,7 +44,7 @@ class FittedStep(Parameters):
     @property
     def named_methods(self) -> tuple[str, ...]:
         """The methods of the detectors; a label is a method's name, with a number where there are several."""
-        known = {m.name for m in list_methods("detect")}
+        known = {one["name"] for one in list_records("detect")}
         names = (label if label in known else re.sub(r"-\d+$", "", label) for label in self.detectors)
         return tuple(dict.fromkeys(n for n in names if n in known))
 

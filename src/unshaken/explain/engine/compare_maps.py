@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -54,12 +53,11 @@ def map_agreement(one: Tensor, other: Tensor, by: Similarity = "spearman", *, to
         raise ParameterError(f"top={top} must lie inside (0, 1): the share of pixels that is compared")
     one, other = widen(one), widen(other)
     first, second = one.flatten(1), other.flatten(1)
-    if by == "pearson":
-        return pearson(first, second)
-    if by == "spearman":
-        return pearson(_ranks(first), _ranks(second))
     varies = (first.amax(1) > first.amin(1)) & (second.amax(1) > second.amin(1))
-    found = structural_similarity(one, other) if by == "ssim" else _overlap(first, second, top)
+    if by in ("pearson", "spearman"):
+        found = pearson(first, second) if by == "pearson" else pearson(_ranks(first), _ranks(second))
+    else:
+        found = structural_similarity(one, other) if by == "ssim" else _overlap(first, second, top)
     return torch.where(varies, found, torch.nan)
 
 
@@ -118,7 +116,9 @@ def min_max(maps: Tensor) -> Tensor:
 
 def _ranks(values: Tensor) -> Tensor:
     """Ranks in each row, the mean rank for equal values."""
-    return torch.from_numpy(scipy.stats.rankdata(values.cpu().numpy(), axis=1)).to(values.device)
+    ordered = values.sort(1).values
+    low, high = (torch.searchsorted(ordered, values, right=right) for right in (False, True))
+    return (low + high + 1).to(values.dtype) / 2
 
 
 def _overlap(one: Tensor, other: Tensor, top: float) -> Tensor:

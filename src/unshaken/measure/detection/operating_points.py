@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike
 from scipy import special
 
@@ -277,7 +276,7 @@ def interval(
     if not logit:
         return bootstrap_figure(value, draws, n, level=level)
     centre = np.clip(2 * value - draws.mean(), value / 2, (1 + value) / 2)  # the value less the bias, inside (0, 1)
-    half = scipy.stats.norm.ppf((1 + level) / 2) * draws.std() / (value * (1 - value))
+    half = special.ndtri((1 + level) / 2) * draws.std() / (value * (1 - value))
     low, high = special.expit(special.logit(centre) + half * np.array([-1, 1]))
     method = f"bootstrap logit {percent(level)} ({len(draws)})"
     return Figure(value, float(min(low, value)), float(max(high, value)), n, method)

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike
 from scipy import special
 
 from unshaken.measure.detection.operating_points import ROUNDING, OperatingPoints, levels, resampled
 from unshaken.measure.statistics.columns import Numbers, numbers, same_length
+from unshaken.measure.statistics.influence import share_below
 from unshaken.measure.statistics.intervals import Figure, clopper_pearson, percent
 
 _NO_SPREAD = 1e-30  # variances of equal placements, which lie in [0, 1], in float64
@@ -163,15 +163,6 @@ def roc_band(
     return RocBand(rates, value, np.minimum(low, share_low), np.maximum(high, share_high), method)
 
 
-def placements(normal: ArrayLike, abnormal: ArrayLike) -> tuple[Numbers, Numbers]:
-    """DeLong's structural components from midranks: p_i, the share of abnormal above a normal; q_j, of normal below."""
-    x, y = numbers("normal", normal), numbers("abnormal", abnormal)
-    both = scipy.stats.rankdata(np.concatenate([x, y]))
-    p = 1 - (both[: len(x)] - scipy.stats.rankdata(x)) / len(y)
-    q = (both[len(x) :] - scipy.stats.rankdata(y)) / len(x)
-    return np.asarray(p, np.float64), np.asarray(q, np.float64)
-
-
 def _detected(points: OperatingPoints, rates: Numbers) -> Numbers:
     """The highest detection rate at a false-alarm rate of at most each of `rates`."""
     flagged = points.mirrored()  # from nothing flagged to all
@@ -231,8 +222,8 @@ def of_sets(normal: ArrayLike, abnormal: Sequence[ArrayLike]) -> Placements:
     Raises:
         ParameterError: a group is empty or has missing values.
     """
-    found = [placements(normal, other) for other in abnormal]
-    return Placements(np.mean([p for p, _ in found], axis=0), tuple(q for _, q in found))
+    x, sets = numbers("normal", normal), [numbers("abnormal", other) for other in abnormal]
+    return Placements(np.mean([1 - share_below(x, y) for y in sets], axis=0), tuple(share_below(y, x) for y in sets))
 
 
 def mean_auroc(found: Placements, *, level: float = 0.95) -> Figure:
@@ -252,7 +243,7 @@ def mean_auroc(found: Placements, *, level: float = 0.95) -> Figure:
         ends, method = clopper_pearson(right, pairs, level=level), "clopper-pearson"
         low, high = ends[0][0], ends[1][1]
     else:
-        half = float(scipy.stats.t.ppf((1 + level) / 2, dof)) * math.sqrt(variance) / (value * (1 - value))
+        half = float(special.stdtrit(dof, (1 + level) / 2)) * math.sqrt(variance) / (value * (1 - value))
         low, high = special.expit(special.logit(value) + half * np.array([-1, 1]))
         method = "delong"
     return Figure(value, min(float(low), value), max(float(high), value), found.n, f"{method} {percent(level)}")
@@ -271,8 +262,7 @@ def mean_difference(a: Placements, b: Placements, *, level: float = 0.95) -> tup
     if variance is None:
         return None, None
     error = math.sqrt(variance)
-    half = float(scipy.stats.t.ppf((1 + level) / 2, dof)) * error
+    half = float(special.stdtrit(dof, (1 + level) / 2)) * error
     low, high = max(-1.0, min(value, value - half)), min(1.0, max(value, value + half))
-    return Figure(value, low, high, gap.n, f"delong {percent(level)}"), 2 * float(
-        scipy.stats.t.sf(abs(value) / error, dof)
-    )
+    p = 2 * float(special.stdtr(dof, -abs(value) / error))
+    return Figure(value, low, high, gap.n, f"delong {percent(level)}"), p

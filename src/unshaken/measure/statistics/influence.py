@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
@@ -72,15 +71,24 @@ def auroc_influence(normal: ArrayLike, *abnormal: ArrayLike) -> Numbers:
         raise ParameterError("an AUROC needs abnormal samples: give their scores behind the normal ones")
     above, below = np.zeros(len(own)), list[Numbers]()
     for scores in others:
-        both = scipy.stats.rankdata(np.concatenate([own, scores]))
-        here = (both[len(own) :] - scipy.stats.rankdata(scores)) / len(own)
-        above += (1 - (both[: len(own)] - scipy.stats.rankdata(own)) / len(scores)) / len(others)
-        below.append(here)
+        above += (1 - share_below(own, scores)) / len(others)
+        below.append(share_below(scores, own))
     mean, every = float(above.mean()), len(own) + sum(map(len, others))
     parts = [every / len(own) * (above - mean)]
     parts += [every / len(here) / len(others) * (here - here.mean()) for here in below]
     found: Numbers = mean + np.concatenate(parts)
     return found
+
+
+def share_below(values: Numbers, others: Numbers) -> Numbers:
+    """For each value the share of the other numbers that lie below it, an equal one half: DeLong's component.
+
+    >>> share_below(np.array([0.0, 1.0]), np.array([1.0, 2.0])).tolist()
+    [0.0, 0.25]
+    """
+    ordered = np.sort(others)
+    twice = ordered.searchsorted(values) + ordered.searchsorted(values, "right")
+    return np.asarray(twice / 2 / len(others), np.float64)
 
 
 def by_sample(values: ArrayLike, ids: Sequence[str], samples: Sequence[str]) -> Numbers:

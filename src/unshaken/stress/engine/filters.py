@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import label
 from torch import Tensor
 
 from unshaken.measure.robustness.frequency import frequency_radius
@@ -77,7 +77,7 @@ def canny(picture: Bytes, low: int, high: int) -> NDArray[np.bool_]:
     peak |= slanted & rising & (size > at(-1, -1)) & (size > at(1, 1))
     peak |= slanted & ~rising & (size > at(-1, 1)) & (size > at(1, -1))
     peak &= size > low
-    regions, count = label(peak, np.ones((3, 3)))  # of 8 neighbours; those that hold a strong place stay
+    regions, count = scipy.ndimage.label(peak, np.ones((3, 3)))  # of 8 neighbours; those that hold a strong place stay
     strong = np.zeros(count + 1, bool)
     strong[regions[peak & (size > high)]] = True
     edges: NDArray[np.bool_] = np.take(strong, regions)

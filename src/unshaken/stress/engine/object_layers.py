@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import find_objects, label
 from torch import Tensor
 
 TOLERANCE = 0.015
@@ -62,8 +62,9 @@ def bounding_box(mask: Tensor) -> Box:
 
 def largest_box(mask: Tensor) -> Box:
     """The largest box around one connected part (8 neighbours) of a mask `[H, W]` that is not empty."""
-    parts, _ = label(mask.cpu().numpy(), np.ones((3, 3)))
-    boxes = [Box(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in find_objects(parts)]
+    parts, _ = scipy.ndimage.label(mask.cpu().numpy(), np.ones((3, 3)))
+    found = scipy.ndimage.find_objects(parts)
+    boxes = [Box(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in found]
     return max(boxes, key=lambda box: box.height * box.width)
 
 
