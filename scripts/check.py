@@ -1,11 +1,11 @@
-"""Checks a change in a minute and a half: style and types of the changed files, and the tests that they can reach.
+"""Checks a change in a minute and a half: style and types of the changed files, and the tests that they reach.
 
     python scripts/check.py [--base REF] [--seconds N] [--all] [--list]
 
 A change is what differs from the commit at which it left `origin/main`, with files that are not committed or not yet
-known to git. A file uses another if it imports it, has its address in its text, or, in quotes, the name of a method
-that it registers: so programs that tests start, and names that a package imports when they are first used, are found as
-imports are. Tests are taken from the nearest on, until their seconds are spent.
+known to git. A file uses another if it imports it or has its address in its text, and a test also if it has, in quotes,
+the name of a method that the other registers: so programs that tests start, and names that a package imports when they
+are first used, are found as imports are. Tests are taken from the nearest on, until their seconds are spent.
 """
 
 from __future__ import annotations
@@ -24,9 +24,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-CASES = "UNSHAKEN_CHECK_CASES"
-BATTERIES = ("tests/battery/", "tests/devices/", "tests/papers/test_battery.py")
-"""Their cases bear the names of methods and rows: where one changed, its cases alone are run."""
 IMPORT = re.compile(r"\bfrom ((?:unshaken|unshaken_papers|tests)\b[\w.]*) import (\([^)]*\)|[^\n#]+)")
 ADDRESS = re.compile(r"\b(?:unshaken|unshaken_papers|tests)(?:\.\w+)+")
 TOP = re.compile(r"^(?:from|import) (?:[^(\n]*\([^)]*\)|.*)", re.MULTILINE)
@@ -36,17 +33,15 @@ FOLDER = re.compile(r'import_module\(f"{__name__}\.|^@row\(', re.MULTILINE)
 """In a file that imports whatever lies in its folder."""
 ENTRY = re.compile(r'^@(?:register|model_kind|image_property|task)\(\s*"([\w-]+)"', re.MULTILINE)
 WORD = re.compile(r"""(?:["']|method: |- )([a-z][\w-]*)(?=["':,+\n])""")
-ALL_METHODS, ALL_ROWS = re.compile(r"\blist_(?:methods|records)\("), re.compile(r"\b(?:row_folders|list_papers)\(")
+EVERY_METHOD = re.compile(r'\blist_(?:methods|records)\((?:"(\w+)")?')
+EVERY_ROW = re.compile(r"\b(?:row_folders|list_papers)\(")
 READS = re.compile(r"glob\(|sources_of\(|\bos\.walk\(")
-"""In a test that reads a whole tree as text; which, its other words say."""
-
-
+"""In a test that reads a tree as text; which, its other words say."""
+CASES = "UNSHAKEN_CHECK_CASES"
 SLOW: dict[str, tuple[float, str]] = json.loads((ROOT / "tests" / "times.json").read_text(encoding="utf-8"))
 SECONDS_A_FILE, SECONDS_A_TEST = 0.2, 0.15
 WORKERS, OVERHEAD, ALONE = 2, 30.0, 15.0
 """Processes that run tests; seconds until they begin, with style and types; seconds of tests that one process runs."""
-NO_TESTS = 5
-"""The exit code of pytest where all tests of the files are marked `long`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +53,11 @@ class Reached:
     via: str
     seconds: float = 0.0
 
+    @property
+    def is_test(self) -> bool:
+        """Whether pytest finds tests in it."""
+        return re.fullmatch(r"tests/(.*/)?test_\w+\.py", self.file) is not None
+
 
 class Tree:
     """The files of the repository, and which of them use a file.
@@ -68,18 +68,14 @@ class Tree:
     """
 
     def __init__(self, root: Path, files: Iterable[str]) -> None:
-        self.texts = {
-            f: (root / f).read_text(encoding="utf-8") if (root / f).is_file() else ""
-            for f in files
-            if f.endswith((".py", ".pyi", ".jinja"))
-        }
+        texts = (f for f in files if f.endswith((".py", ".pyi", ".jinja")))
+        self.texts = {f: (root / f).read_text(encoding="utf-8") if (root / f).is_file() else "" for f in texts}
         self.python = [f for f in self.texts if f.endswith(".py")]
         self.modules = {_address(f): f for f in self.python if f.startswith(("src/", "tests/"))}
         self.exports = {_address(f): self._exports(f) for f in self.python if LAZY.search(self.texts[f])}
         self.methods = {n: f for f in self.python if f.startswith("src/") for n in ENTRY.findall(self.texts[f])}
         rows = (f for f in self.python if re.fullmatch(r"src/unshaken_papers/\w+/__init__.py", f))
         self.rows = {f.split("/")[2].replace("_", "-"): f for f in rows}
-        self._named = {name.replace("_", "-"): f for name, f in (self.methods | self.rows).items()}
         self._basenames = Counter(PurePosixPath(f).name for f in files)
         self._users = defaultdict[str, set[str]](set)
         for file in self.python:
@@ -94,10 +90,10 @@ class Tree:
         elif file.startswith("src/unshaken_papers/"):
             yield from (f for f in (f"{folder}/__init__.py" for folder in path.parents[:-3]) if f in self.texts)
         else:
-            unique = self._basenames[path.name] == 1
+            words = [path.name] if self._basenames[path.name] == 1 else [path.name, path.parent.name]
+            room, ending = "/".join(path.parts[:3]), "".join(path.suffixes) or path.name
             for other, text in self.texts.items():
-                near = other.split("/")[:3] == file.split("/")[:3]
-                if path.name in text and (unique or near or path.parent.name in text):
+                if all(word in text for word in words) or (other.startswith(room) and ending in text):
                     yield other
 
     def _uses(self, file: str) -> Iterator[str]:
@@ -112,22 +108,24 @@ class Tree:
             names = self.exports.get(address, {})
             for name in names and re.findall(rf"\b{local}\.(\w+)", text):
                 yield from self._resolve(f"{address}.{name}") if name in names else ()
-        yield from (self._named[w] for w in {w.replace("_", "-") for w in WORD.findall(text)} & self._named.keys())
         if FOLDER.search(text):
             yield from (f for f in self.python if f.rpartition("/")[0] == str(path.parent))
         if is_test:
-            yield from self.methods.values() if ALL_METHODS.search(text) else ()
-            yield from self.rows.values() if ALL_ROWS.search(text) else ()
+            words = {spelling for w in WORD.findall(text) for spelling in (w, w.replace("_", "-"), w.replace("-", "_"))}
+            for named in (self.methods, self.rows):
+                yield from (named[word] for word in words & named.keys())
+            for room in EVERY_METHOD.findall(text):
+                yield from (f for f in self.methods.values() if f.startswith(f"src/unshaken/{room}"))
+            yield from self.rows.values() if EVERY_ROW.search(text) else ()
         shared = "conftest.py" if is_test else "__init__.py"
         yield from (f for f in (f"{above}/{shared}" for above in path.parents) if f in self.texts and f != file)
 
     def _exports(self, file: str) -> dict[str, str]:
-        stub = self.texts.get(file + "i")
         block = TYPES.search(self.texts[file])
-        return dict(_imported(stub if stub is not None else block[1] if block else ""))
+        return dict(_imported(self.texts.get(f"{file}i", block[1] if block else "")))
 
     def _resolve(self, address: str) -> Iterator[str]:
-        """The file of the longest module of an address, and those of names that packages in it export."""
+        """The file of the longest module in an address, and those of the names that packages in it export."""
         parts = address.split(".")
         heads = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
         yield from [self.modules[head] for head in heads if head in self.modules][:1]
@@ -149,39 +147,53 @@ def _imported(text: str) -> Iterator[tuple[str, str]]:
 
 
 def reach(tree: Tree, changed: set[str]) -> dict[str, Reached]:
-    """Every file that a change reaches; the tests of a file are as near as the file itself."""
+    """Every file that a change reaches; a test of the same path as a changed file is as near as that."""
     found = dict[str, Reached]()
-    queue = [(0 if _is_test(file) else 1, file, "changed") for file in sorted(changed)]
+    queue = [(0 if Reached(file, 0, "").is_test else 1, file, "changed") for file in sorted(changed)]
     while queue:
         distance, file, via = heapq.heappop(queue)
         if file in found:
             continue
         found[file] = Reached(file, distance, via)
+        own = re.sub(r"^src/unshaken/|^src/unshaken_(?=papers/)|\.py$|/__init__\.py$", "", file)
         step = 1 if file.endswith(".py") else 2
         for user in tree.users(file):
-            heapq.heappush(queue, (distance + (0 if _mirrors(user, file) else step), user, file))
+            mirrored = re.sub(r"^tests/|(?<=/)test_|\.py$", "", user)
+            heapq.heappush(queue, (distance + (0 if mirrored in (own, own.rpartition("/")[0]) else step), user, file))
     for top in {file.partition("/")[0] for file in changed}:
-        words = {"src": ("PACKAGE", '"src"', "SOURCE")}.get(top, (f'"{top}"', top.upper()))
+        words = ("PACKAGE", '"src"', "SOURCE") if top == "src" else (f'"{top}"', top.upper())
         for file in (f for f in tree.python if f.startswith("tests/") and f not in found):
             if READS.search(tree.texts[file]) and any(word in tree.texts[file] for word in words):
                 found[file] = Reached(file, 3, f"reads {top}")
     return found
 
 
-def _is_test(file: str) -> bool:
-    return file.startswith("tests/") and PurePosixPath(file).name.startswith("test_") and file.endswith(".py")
+def cases_of(tree: Tree, changed: set[str]) -> dict[str, tuple[list[str], float]]:
+    """Tests of every method, row or example, with the names of those that changed and their share."""
+    examples = {f.removeprefix("src/"): f for f in tree.python if ">>> " in tree.texts[f] and f.startswith("src/")}
+    tests = {"tests/battery/": tree.methods, "tests/devices/": tree.methods, "tests/papers/test_battery.py": tree.rows}
+    found = dict[str, tuple[list[str], float]]()
+    for start, named in {**tests, "tests/test_doctests.py": examples}.items():
+        if names := [name for name, file in named.items() if file in changed]:
+            found[start] = names, len(names) / len(named)
+    return found
 
 
-def _mirrors(test: str, file: str) -> bool:
-    own = re.sub(r"^src/unshaken/|^src/unshaken_(?=papers/)|\.py$|/__init__\.py$", "", file)
-    return _is_test(test) and re.sub(r"^tests/|(?<=/)test_|\.py$", "", test) in (own, own.rpartition("/")[0])
+def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+    """As a plugin of pytest: leave out the cases of other methods, rows and examples."""
+    cases: dict[str, list[str]] = json.loads(os.environ[CASES])
+    others = set[Any]()
+    for start, names in cases.items():
+        others |= {i for i in items if i.nodeid.startswith(start) and not any(name in i.nodeid for name in names)}
+    config.hook.pytest_deselected(items=list(others))
+    items[:] = [item for item in items if item not in others]
 
 
 def estimate(tree: Tree, file: str, share: float) -> float:
     """Seconds of one processor that a share of a test file's cases takes."""
-    cases = len(re.findall(r"^(?:async )?def test_", tree.texts[file], re.MULTILINE))
+    tests = len(re.findall(r"^(?:async )?def test_", tree.texts[file], re.MULTILINE))
     slow = sum(seconds for test, (seconds, _) in SLOW.items() if test.startswith(f"{file}::"))
-    return SECONDS_A_FILE + share * (SECONDS_A_TEST * cases + slow)
+    return SECONDS_A_FILE + share * (SECONDS_A_TEST * tests + slow)
 
 
 def choose(tests: Iterable[Reached], seconds: float) -> list[Reached]:
@@ -199,40 +211,50 @@ def changed_files(root: Path, base: str) -> set[str]:
 
     Args:
         root: of the repository.
-        base: the commit; empty for `origin/main`, or what comes nearest to it.
+        base: the commit; empty for `origin/main`, or for the nearest of `main` and `HEAD~1` that differs.
 
     Raises:
         ValueError: git knows no such commit.
     """
-    if not base:
-        known = [ref for ref in ("origin/main", "main", "HEAD~1") if _commit(root, ref)]
-        base = next((ref for ref in known if ref != "main" or _commit(root, ref) != _commit(root, "HEAD")), "HEAD")
-        if base != "origin/main":
-            print(f"check: no origin/main here: the change is what differs from {base}")
-    if not _commit(root, base):
-        raise ValueError(f"BASE={base} is no commit that git knows: give a branch, a tag or a hash")
-    (start,) = _git(root, "merge-base", base, "HEAD")
-    names = _git(root, "diff", "--name-only", "--no-renames", start)
-    return {*names, *_git(root, "ls-files", "--others", "--exclude-standard")}
+    bases = [base or "origin/main"]
+    if not _git(root, "rev-parse", "--verify", "--quiet", f"{bases[0]}^{{commit}}"):
+        if base:
+            raise ValueError(f"BASE={base} is no commit that git knows: give a branch, a tag or a hash")
+        bases = ["main", "HEAD~1"]
+    files = set[str]()
+    for start in bases:
+        fork = _git(root, "merge-base", start, "HEAD")
+        files = {*_git(root, "diff", "--name-only", "--no-renames", *(fork or ["HEAD"]))}
+        files |= {*_git(root, "ls-files", "--others", "--exclude-standard")}
+        if files:
+            break
+    if bases[0] == "main":
+        print(f"check: there is no origin/main here: the change is what differs from {start}")
+    return files
 
 
 def _git(root: Path, *arguments: str) -> list[str]:
-    done = subprocess.run(["git", *arguments], cwd=root, stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout.splitlines()
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True).stdout.splitlines()
 
 
-def _commit(root: Path, ref: str) -> str:
-    """The hash of a commit; empty where there is none."""
-    command = ["git", "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"]
-    return subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True).stdout.strip()
-
-
-def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
-    """Keep those cases of batteries whose names have that of a changed method or row; pytest loads this as a plugin."""
-    names = os.environ[CASES].split(",")
-    kept = [i for i in items if not i.nodeid.startswith(BATTERIES) or any(name in i.nodeid for name in names)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
-    items[:] = kept
+def run(changed: list[str], tests: list[Reached], cases: dict[str, list[str]]) -> int:
+    """Run style and types of the changed files, and the tests; the first exit code that is not 0."""
+    python, codes = [sys.executable, "-m"], list[int]()
+    sources = [file for file in changed if file.endswith((".py", ".pyi"))]
+    typed = any(file.startswith("src/") for file in sources)
+    types = subprocess.Popen([*python, "mypy"], cwd=ROOT, stdout=subprocess.PIPE, text=True) if typed else None
+    for style in (["check", "--quiet"], ["format", "--check", "--quiet"]) if sources else ():
+        codes.append(subprocess.run([*python, "ruff", *style, "--force-exclude", *sources], cwd=ROOT).returncode)
+    if tests:
+        several = sum(test.seconds for test in tests) > ALONE
+        workers = ["-n", str(WORKERS), "--dist", "worksteal"] if several else []
+        command = [*python, "pytest", "-q", "-m", "not long", "-p", "scripts.check", *workers, *(t.file for t in tests)]
+        code = subprocess.run(command, cwd=ROOT, env={**os.environ, CASES: json.dumps(cases)}).returncode
+        codes.append(0 if code == 5 else code)  # 5: all tests of these files are marked long
+    if types is not None:
+        print(types.communicate()[0], end="")
+        codes.append(types.returncode)
+    return next((code for code in codes if code), 0)
 
 
 def main() -> int:
@@ -249,45 +271,22 @@ def main() -> int:
         print(f"check: {error}", file=sys.stderr)
         return 2
     tree = Tree(ROOT, {*_git(ROOT, "ls-files"), *changed})
-    names = [name for name, file in (tree.methods | tree.rows).items() if file in changed]
-    tests = list[Reached]()
+    cases, tests = cases_of(tree, changed), list[Reached]()
     for found in reach(tree, changed).values():
-        if _is_test(found.file) and (ROOT / found.file).is_file():
-            cases = len(tree.rows if "papers" in found.file else tree.methods)
-            share = len(names) / cases if names and found.file.startswith(BATTERIES) else 1.0
+        if found.is_test and (ROOT / found.file).is_file():
+            (share,) = [share for start, (_, share) in cases.items() if found.file.startswith(start)] or [1.0]
             tests.append(replace(found, seconds=estimate(tree, found.file, share)))
     chosen = choose(tests, float("inf") if options.all else WORKERS * (options.seconds - OVERHEAD))
-    seconds = sum(test.seconds for test in chosen)
-    print(f"check: {len(changed)} files changed; {len(chosen)} of {len(tests)} test files reached, {seconds:.0f} s")
-    left_out = f"check: {len(tests) - len(chosen)} test files further away are not run: make test, or make check ALL=1"
+    print(f"check: {len(changed)} files changed, {len(chosen)} test files of {len(tests)} that they reach")
+    code = 0
     if options.list:
         print("\n".join(f"{t.distance:3} {t.seconds:6.1f} s  {t.file}  ({t.via})" for t in chosen))
-        code = 0
     else:
-        code = run(sorted(f for f in changed if (ROOT / f).is_file()), [t.file for t in chosen], names, seconds)
+        there = sorted(file for file in changed if (ROOT / file).is_file())
+        code = run(there, chosen, {start: names for start, (names, _) in cases.items()})
     if len(tests) > len(chosen):
-        print(left_out)
+        print(f"check: {len(tests) - len(chosen)} test files further away were not run: make test, or make check ALL=1")
     return code
-
-
-def run(changed: list[str], tests: list[str], names: list[str], seconds: float) -> int:
-    """Run style and types of the changed files, and tests; the first exit code that is not 0."""
-    python = [sys.executable, "-m"]
-    sources = [file for file in changed if file.endswith((".py", ".pyi"))]
-    types = subprocess.Popen([*python, "mypy"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    codes = list[int]()
-    if sources:
-        for command in (["check", "--quiet"], ["format", "--check", "--quiet"]):
-            codes.append(subprocess.run([*python, "ruff", *command, "--force-exclude", *sources], cwd=ROOT).returncode)
-    if tests:
-        workers = ["-n", str(WORKERS), "--dist", "worksteal"] if seconds > ALONE else []
-        plugin = ["-p", "scripts.check"] if names else []
-        command = [*python, "pytest", "-q", "-m", "not long", *workers, *plugin, *tests]
-        code = subprocess.run(command, cwd=ROOT, env={**os.environ, CASES: ",".join(names)}).returncode
-        codes.append(0 if code == NO_TESTS else code)
-    found, _ = types.communicate()
-    print(found, end="")
-    return next((code for code in [*codes, types.returncode] if code), 0)
 
 
 if __name__ == "__main__":
