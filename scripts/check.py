@@ -91,9 +91,10 @@ class Tree:
             yield from (f for f in (f"{folder}/__init__.py" for folder in path.parents[:-3]) if f in self.texts)
         else:
             words = [path.name] if self._basenames[path.name] == 1 else [path.name, path.parent.name]
+            whole = [re.compile(rf"(?<![\w-]){re.escape(word)}\b") for word in words]
             room, ending = "/".join(path.parts[:3]), "".join(path.suffixes) or path.name
             for other, text in self.texts.items():
-                if all(word in text for word in words) or (other.startswith(room) and ending in text):
+                if all(word.search(text) for word in whole) or (other.startswith(room) and ending in text):
                     yield other
 
     def _uses(self, file: str) -> Iterator[str]:
