@@ -32,9 +32,9 @@ LAZY = re.compile(r"^def __getattr__|\bopen_room\(", re.MULTILINE)
 FOLDER = re.compile(r'import_module\(f"{__name__}\.|^@row\(', re.MULTILINE)
 """In a file that imports whatever lies in its folder."""
 ENTRY = re.compile(r'^@(?:register|model_kind|image_property|task)\(\s*"([\w-]+)"', re.MULTILINE)
-WORD = re.compile(r"""(?:["']|method: |- )([a-z][\w-]*)(?=["':,+\n])""")
+WORD = re.compile(r"""(?:["']|method: |- |--[\w-]+[ =])([a-z][\w-]*)(?=["':,+\n]| -)""")
 EVERY_METHOD = re.compile(r'\blist_(?:methods|records)\((?:"(\w+)")?')
-EVERY_ROW = re.compile(r"\b(?:row_folders|list_papers)\(")
+EVERY_ROW = re.compile(r"\b(?:row_folders|list_papers)\(|\bpapers (?:list|table)\b")
 READS = re.compile(r"glob\(|sources_of\(|\bos\.walk\(")
 """In a test that reads a tree as text; which, its other words say."""
 CASES = "UNSHAKEN_CHECK_CASES"
@@ -91,10 +91,10 @@ class Tree:
             yield from (f for f in (f"{folder}/__init__.py" for folder in path.parents[:-3]) if f in self.texts)
         else:
             words = [path.name] if self._basenames[path.name] == 1 else [path.name, path.parent.name]
-            whole = [re.compile(rf"(?<![\w-]){re.escape(word)}\b") for word in words]
             room, ending = "/".join(path.parts[:3]), "".join(path.suffixes) or path.name
             for other, text in self.texts.items():
-                if all(word.search(text) for word in whole) or (other.startswith(room) and ending in text):
+                named = all(word in text and re.search(rf"(?<![\w-]){re.escape(word)}\b", text) for word in words)
+                if named or (other.startswith(room) and ending in text):
                     yield other
 
     def _uses(self, file: str) -> Iterator[str]:
@@ -123,7 +123,10 @@ class Tree:
 
     def _exports(self, file: str) -> dict[str, str]:
         block = TYPES.search(self.texts[file])
-        return dict(_imported(self.texts.get(f"{file}i", block[1] if block else "")))
+        names = dict(_imported(self.texts.get(f"{file}i", block[1] if block else "")))
+        return names | {
+            name.removeprefix("_"): address for name, address in names.items()
+        }  # a stub's _attack is a verb
 
     def _resolve(self, address: str) -> Iterator[str]:
         """The file of the longest module in an address, and those of the names that packages in it export."""
