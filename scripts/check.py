@@ -17,9 +17,11 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,15 +35,19 @@ FOLDER = re.compile(r'import_module\(f"{__name__}\.|^@row\(', re.MULTILINE)
 """In a file that imports whatever lies in its folder."""
 ENTRY = re.compile(r'^@(?:register|model_kind|image_property|task)\(\s*"([\w-]+)"', re.MULTILINE)
 WORD = re.compile(r"""(?:["']|method: |- |--[\w-]+[ =])([a-z][\w-]*)(?=["':,+\n]| -)""")
+BATTERIES = ("tests/battery/", "tests/devices/", "tests/papers/test_battery.py", "tests/test_doctests.py")
+"""Their cases bear the names of methods, methods, rows, and files with examples."""
 EVERY_METHOD = re.compile(r'\blist_(?:methods|records)\((?:"(\w+)")?')
 EVERY_ROW = re.compile(r"\b(?:row_folders|list_papers)\(|\bpapers (?:list|table)\b")
 READS = re.compile(r"glob\(|sources_of\(|\bos\.walk\(")
 """In a test that reads a tree as text; which, its other words say."""
-CASES = "UNSHAKEN_CHECK_CASES"
+CASES, SECONDS = "UNSHAKEN_CHECK_CASES", "UNSHAKEN_CHECK_SECONDS"
+"""Variables that tell the processes of pytest which cases to run, and how long to begin tests."""
 SLOW: dict[str, tuple[float, str]] = json.loads((ROOT / "tests" / "times.json").read_text(encoding="utf-8"))
-SECONDS_A_FILE, SECONDS_A_TEST = 0.2, 0.15
+A_FILE, A_TEST, A_BATTERY = 0.2, 0.1, 40.0
+"""Seconds of a processor, by a run of the whole suite: to import a test file; a test; a battery with all its cases."""
 WORKERS, OVERHEAD, ALONE = 2, 30.0, 15.0
-"""Processes that run tests; seconds until they begin, with style and types; seconds of tests that one process runs."""
+"""Processes that run tests; seconds until they begin, and of the last one; seconds of tests that one process runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +181,24 @@ def reach(tree: Tree, changed: set[str]) -> dict[str, Reached]:
 def cases_of(tree: Tree, changed: set[str]) -> dict[str, tuple[list[str], float]]:
     """Tests of every method, row or example, with the names of those that changed and their share."""
     examples = {f.removeprefix("src/"): f for f in tree.python if ">>> " in tree.texts[f] and f.startswith("src/")}
-    tests = {"tests/battery/": tree.methods, "tests/devices/": tree.methods, "tests/papers/test_battery.py": tree.rows}
     found = dict[str, tuple[list[str], float]]()
-    for start, named in {**tests, "tests/test_doctests.py": examples}.items():
+    for start, named in zip(BATTERIES, (tree.methods, tree.methods, tree.rows, examples), strict=True):
         if names := [name for name, file in named.items() if file in changed]:
             found[start] = names, len(names) / len(named)
     return found
+
+
+@cache
+def _first_test() -> float:
+    return time.monotonic()
+
+
+def pytest_runtest_setup() -> None:
+    """As a plugin of pytest: begin no further test when the seconds are over, counted from the first one."""
+    if time.monotonic() - _first_test() > float(os.environ[SECONDS]):
+        import pytest
+
+        pytest.skip("not begun: the seconds of the check were over")
 
 
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
@@ -197,7 +215,7 @@ def estimate(tree: Tree, file: str, share: float) -> float:
     """Seconds of one processor that a share of a test file's cases takes."""
     tests = len(re.findall(r"^(?:async )?def test_", tree.texts[file], re.MULTILINE))
     slow = sum(seconds for test, (seconds, _) in SLOW.items() if test.startswith(f"{file}::"))
-    return SECONDS_A_FILE + share * (SECONDS_A_TEST * tests + slow)
+    return A_FILE + (share * A_BATTERY if file.startswith(BATTERIES) else A_TEST * tests + slow)
 
 
 def choose(tests: Iterable[Reached], seconds: float) -> list[Reached]:
@@ -241,7 +259,7 @@ def _git(root: Path, *arguments: str) -> list[str]:
     return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True).stdout.splitlines()
 
 
-def run(changed: list[str], tests: list[Reached], cases: dict[str, list[str]]) -> int:
+def run(changed: list[str], tests: list[Reached], variables: dict[str, str]) -> int:
     """Run style and types of the changed files, and the tests; the first exit code that is not 0."""
     python, codes = [sys.executable, "-m"], list[int]()
     sources = [file for file in changed if file.endswith((".py", ".pyi"))]
@@ -251,9 +269,9 @@ def run(changed: list[str], tests: list[Reached], cases: dict[str, list[str]]) -
         codes.append(subprocess.run([*python, "ruff", *style, "--force-exclude", *sources], cwd=ROOT).returncode)
     if tests:
         several = sum(test.seconds for test in tests) > ALONE
-        workers = ["-n", str(WORKERS), "--dist", "worksteal"] if several else []
+        workers = ["-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder"] if several else []
         command = [*python, "pytest", "-q", "-m", "not long", "-p", "scripts.check", *workers, *(t.file for t in tests)]
-        code = subprocess.run(command, cwd=ROOT, env={**os.environ, CASES: json.dumps(cases)}).returncode
+        code = subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}).returncode
         codes.append(0 if code == 5 else code)  # 5: all tests of these files are marked long
     if types is not None:
         print(types.communicate()[0], end="")
@@ -280,14 +298,16 @@ def main() -> int:
         if found.is_test and (ROOT / found.file).is_file():
             (share,) = [share for start, (_, share) in cases.items() if found.file.startswith(start)] or [1.0]
             tests.append(replace(found, seconds=estimate(tree, found.file, share)))
-    chosen = choose(tests, float("inf") if options.all else WORKERS * (options.seconds - OVERHEAD))
+    seconds = float("inf") if options.all else max(options.seconds - OVERHEAD, 0.0)
+    chosen = choose(tests, WORKERS * seconds)
     print(f"check: {len(changed)} files changed, {len(chosen)} test files of {len(tests)} that they reach")
     code = 0
     if options.list:
         print("\n".join(f"{t.distance:3} {t.seconds:6.1f} s  {t.file}  ({t.via})" for t in chosen))
     else:
         there = sorted(file for file in changed if (ROOT / file).is_file())
-        code = run(there, chosen, {start: names for start, (names, _) in cases.items()})
+        names = {start: names for start, (names, _) in cases.items()}
+        code = run(there, chosen, {CASES: json.dumps(names), SECONDS: str(seconds)})
     if len(tests) > len(chosen):
         print(f"check: {len(tests) - len(chosen)} test files further away were not run: make test, or make check ALL=1")
     return code
