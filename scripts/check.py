@@ -26,21 +26,24 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-IMPORT = re.compile(r"\bfrom ((?:unshaken|unshaken_papers|tests)\b[\w.]*) import (\([^)]*\)|[^\n#]+)")
-ADDRESS = re.compile(r"\b(?:unshaken|unshaken_papers|tests)(?:\.\w+)+")
+IMPORT = re.compile(r"\bfrom ((?:unshaken|unshaken_papers|tests|scripts)\b[\w.]*) import (\([^)]*\)|[^\n#]+)")
+ADDRESS = re.compile(r"\b(?:unshaken|unshaken_papers|tests|scripts)(?:\.\w+)+")
 TOP = re.compile(r"^(?:from|import) (?:[^(\n]*\([^)]*\)|.*)", re.MULTILINE)
 TYPES = re.compile(r"^if TYPE_CHECKING:\n((?:    .*\n|\n)+)", re.MULTILINE)
 LAZY = re.compile(r"^def __getattr__|\bopen_room\(", re.MULTILINE)
 FOLDER = re.compile(r'import_module\(f"{__name__}\.|^@row\(', re.MULTILINE)
 """In a file that imports whatever lies in its folder."""
 ENTRY = re.compile(r'^@(?:register|model_kind|image_property|task)\(\s*"([\w-]+)"', re.MULTILINE)
-WORD = re.compile(r"""(?:["']|method: |- |--[\w-]+[ =])([a-z][\w-]*)(?=["':,+\n]| -)""")
+WORD = re.compile(r"""(?:["']|method: |- |--[\w-]+[ =])([a-z][\w-]*)(?=["':,+.\n]| -)""")
 BATTERIES = ("tests/battery/", "tests/devices/", "tests/papers/test_battery.py", "tests/test_doctests.py")
 """Their cases bear the names of methods, methods, rows, and files with examples."""
 EVERY_METHOD = re.compile(r'\blist_(?:methods|records)\((?:"(\w+)")?')
 EVERY_ROW = re.compile(r"\b(?:row_folders|list_papers)\(|\bpapers (?:list|table)\b")
-READS = re.compile(r"glob\(|sources_of\(|\bos\.walk\(")
+SCRIPT = re.compile(r"^import (\w+)$", re.MULTILINE)
+READS = re.compile(r"glob\(|sources_of\(|\bos\.walk\(|^import list_", re.MULTILINE)
 """In a test that reads a tree as text; which, its other words say."""
+READER = 3
+"""The distance at which such a test is."""
 CASES, SECONDS = "UNSHAKEN_CHECK_CASES", "UNSHAKEN_CHECK_SECONDS"
 """Variables that tell the processes of pytest which cases to run, and how long to begin tests."""
 SLOW: dict[str, tuple[float, str]] = json.loads((ROOT / "tests" / "times.json").read_text(encoding="utf-8"))
@@ -77,7 +80,7 @@ class Tree:
         texts = (f for f in files if f.endswith((".py", ".pyi", ".jinja")))
         self.texts = {f: (root / f).read_text(encoding="utf-8") if (root / f).is_file() else "" for f in texts}
         self.python = [f for f in self.texts if f.endswith(".py")]
-        self.modules = {_address(f): f for f in self.python if f.startswith(("src/", "tests/"))}
+        self.modules = {_address(f): f for f in self.python if f.startswith(("src/", "tests/", "scripts/"))}
         self.exports = {_address(f): self._exports(f) for f in self.python if LAZY.search(self.texts[f])}
         self.methods = {n: f for f in self.python if f.startswith("src/") for n in ENTRY.findall(self.texts[f])}
         rows = (f for f in self.python if re.fullmatch(r"src/unshaken_papers/\w+/__init__.py", f))
@@ -91,12 +94,14 @@ class Tree:
     def users(self, file: str) -> Iterator[str]:
         """The files that use a file: if it is no module of the package or the tests, those that name it."""
         path = PurePosixPath(file)
-        if self.modules.get(_address(file)) == file:
-            yield from self._users[file]
-        elif file.startswith("src/unshaken_papers/"):
+        yield from self._users[file]
+        if file.startswith(("src/", "tests/")) and file.endswith(".py"):
+            return
+        if file.startswith("src/unshaken_papers/"):
             yield from (f for f in (f"{folder}/__init__.py" for folder in path.parents[:-3]) if f in self.texts)
         else:
             words = [path.name] if self._basenames[path.name] == 1 else [path.name, path.parent.name]
+            words = words if path.suffix else [file]
             room, ending = "/".join(path.parts[:3]), "".join(path.suffixes) or path.name
             for other, text in self.texts.items():
                 named = all(word in text and re.search(rf"(?<![\w-]){re.escape(word)}\b", text) for word in words)
@@ -111,13 +116,14 @@ class Tree:
             text = re.sub(r'"""[\s\S]*?"""', "", TYPES.sub("", text))
         for address in {*ADDRESS.findall(text), *(address for _, address in _imported(text))}:
             yield from self._resolve(address)
+        yield from (self.modules[f"scripts.{n}"] for n in SCRIPT.findall(text) if f"scripts.{n}" in self.modules)
         for local, address in _imported(text):
             names = self.exports.get(address, {})
             for name in names and re.findall(rf"\b{local}\.(\w+)", text):
                 yield from self._resolve(f"{address}.{name}") if name in names else ()
         if FOLDER.search(text):
             yield from (f for f in self.python if f.rpartition("/")[0] == str(path.parent))
-        if is_test:
+        if is_test or path.parts[1] == "unshaken_papers":
             words = {spelling for w in WORD.findall(text) for spelling in (w, w.replace("_", "-"), w.replace("-", "_"))}
             for named in (self.methods, self.rows):
                 yield from (named[word] for word in words & named.keys())
@@ -171,10 +177,11 @@ def reach(tree: Tree, changed: set[str]) -> dict[str, Reached]:
             mirrored = re.sub(r"^tests/|(?<=/)test_|\.py$", "", user)
             heapq.heappush(queue, (distance + (0 if mirrored in (own, own.rpartition("/")[0]) else step), user, file))
     for top in {file.partition("/")[0] for file in changed}:
-        words = ("PACKAGE", '"src"', "SOURCE") if top == "src" else (f'"{top}"', top.upper())
-        for file in (f for f in tree.python if f.startswith("tests/") and f not in found):
-            if READS.search(tree.texts[file]) and any(word in tree.texts[file] for word in words):
-                found[file] = Reached(file, 3, f"reads {top}")
+        words = ("PACKAGE", '"src"', "SOURCE", "import list_") if top == "src" else (f'"{top}"', top.upper())
+        for file in (f for f in tree.python if f.startswith("tests/") and READS.search(tree.texts[f])):
+            near = found[file].distance if file in found else READER
+            if near >= READER and any(word in tree.texts[file] for word in words):
+                found[file] = Reached(file, READER, f"reads {top}")
     return found
 
 
