@@ -25,6 +25,8 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 IMPORT = re.compile(r"\bfrom ((?:unshaken|unshaken_papers|tests|scripts)\b[\w.]*) import (\([^)]*\)|[^\n#]+)")
 ADDRESS = re.compile(r"\b(?:unshaken|unshaken_papers|tests|scripts)(?:\.\w+)+")
@@ -123,7 +125,7 @@ class Tree:
                 yield from self._resolve(f"{address}.{name}") if name in names else ()
         if FOLDER.search(text):
             yield from (f for f in self.python if f.rpartition("/")[0] == str(path.parent))
-        if is_test or path.parts[1] == "unshaken_papers":
+        if file.startswith(("tests/", "src/unshaken_papers/")):
             words = {spelling for w in WORD.findall(text) for spelling in (w, w.replace("_", "-"), w.replace("-", "_"))}
             for named in (self.methods, self.rows):
                 yield from (named[word] for word in words & named.keys())
@@ -136,9 +138,8 @@ class Tree:
     def _exports(self, file: str) -> dict[str, str]:
         block = TYPES.search(self.texts[file])
         names = dict(_imported(self.texts.get(f"{file}i", block[1] if block else "")))
-        return names | {
-            name.removeprefix("_"): address for name, address in names.items()
-        }  # a stub's _attack is a verb
+        # A package that is called, as `unshaken.attack(...)`, is a class in a stub, and its function has an underscore.
+        return names | {name.removeprefix("_"): address for name, address in names.items()}
 
     def _resolve(self, address: str) -> Iterator[str]:
         """The file of the longest module in an address, and those of the names that packages in it export."""
@@ -203,8 +204,6 @@ def _first_test() -> float:
 def pytest_runtest_setup() -> None:
     """As a plugin of pytest: begin no further test when the seconds are over, counted from the first one."""
     if time.monotonic() - _first_test() > float(os.environ[SECONDS]):
-        import pytest
-
         pytest.skip("not begun: the seconds of the check were over")
 
 
@@ -212,8 +211,9 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
     """As a plugin of pytest: leave out the cases of other methods, rows and examples."""
     cases: dict[str, list[str]] = json.loads(os.environ[CASES])
     others = set[Any]()
-    for start, names in cases.items():
-        others |= {i for i in items if i.nodeid.startswith(start) and not any(name in i.nodeid for name in names)}
+    for item in items:
+        names = cases.get(item.nodeid.partition("::")[0], [""])
+        others |= set() if any(name in item.nodeid for name in names) else {item}
     config.hook.pytest_deselected(items=list(others))
     items[:] = [item for item in items if item not in others]
 
@@ -300,10 +300,12 @@ def main() -> int:
         print(f"check: {error}", file=sys.stderr)
         return 2
     tree = Tree(ROOT, {*_git(ROOT, "ls-files"), *changed})
-    cases, tests = cases_of(tree, changed), list[Reached]()
+    cases, tests, names = cases_of(tree, changed), list[Reached](), dict[str, list[str]]()
     for found in reach(tree, changed).values():
         if found.is_test and (ROOT / found.file).is_file():
-            (share,) = [share for start, (_, share) in cases.items() if found.file.startswith(start)] or [1.0]
+            share = 1.0
+            for start in (s for s in cases if found.file.startswith(s) and found.distance > 0):
+                names[found.file], share = cases[start]
             tests.append(replace(found, seconds=estimate(tree, found.file, share)))
     seconds = float("inf") if options.all else max(options.seconds - OVERHEAD, 0.0)
     chosen = choose(tests, WORKERS * seconds)
@@ -313,7 +315,6 @@ def main() -> int:
         print("\n".join(f"{t.distance:3} {t.seconds:6.1f} s  {t.file}  ({t.via})" for t in chosen))
     else:
         there = sorted(file for file in changed if (ROOT / file).is_file())
-        names = {start: names for start, (names, _) in cases.items()}
         code = run(there, chosen, {CASES: json.dumps(names), SECONDS: str(seconds)})
     if len(tests) > len(chosen):
         print(f"check: {len(tests) - len(chosen)} test files further away were not run: make test, or make check ALL=1")
