@@ -40,10 +40,11 @@ WORD = re.compile(r"""(?:["']|method: |- |--[\w-]+[ =])([a-z][\w-]*)(?=["':,+.\n
 BATTERIES = ("tests/battery/", "tests/devices/", "tests/papers/test_battery.py", "tests/test_doctests.py")
 """Their cases bear the names of methods, methods, rows, and files with examples."""
 EVERY_METHOD = re.compile(r'\blist_(?:methods|records)\((?:"(\w+)")?')
-EVERY_ROW = re.compile(r"\b(?:row_folders|list_papers)\(|\bpapers (?:list|table)\b")
+EVERY_ROW = re.compile(r'\b(?:row_folders|list_papers)\(|\bpapers (?:list|table)\b|"/papers"')
 SCRIPT = re.compile(r"^import (\w+)$", re.MULTILINE)
-READS = re.compile(r"glob\(|sources_of\(|\bos\.walk\(|^import list_", re.MULTILINE)
+READS = re.compile(r"glob\(|sources_of\(|\bos\.walk\(|^import (?:list|draw)_|\(ROOT / file\)", re.MULTILINE)
 """In a test that reads a tree as text; which, its other words say."""
+TREES = {"src": ("PACKAGE", '"src"', "SOURCE", "import list_", "import draw_"), "tests": ('"tests"', "TESTS", "times")}
 READER = 3
 """The distance at which such a test is."""
 CASES, SECONDS = "UNSHAKEN_CHECK_CASES", "UNSHAKEN_CHECK_SECONDS"
@@ -178,7 +179,7 @@ def reach(tree: Tree, changed: set[str]) -> dict[str, Reached]:
             mirrored = re.sub(r"^tests/|(?<=/)test_|\.py$", "", user)
             heapq.heappush(queue, (distance + (0 if mirrored in (own, own.rpartition("/")[0]) else step), user, file))
     for top in {file.partition("/")[0] for file in changed}:
-        words = ("PACKAGE", '"src"', "SOURCE", "import list_") if top == "src" else (f'"{top}"', top.upper())
+        words = TREES.get(top, (f'"{top}"', top.upper()))
         for file in (f for f in tree.python if f.startswith("tests/") and READS.search(tree.texts[f])):
             near = found[file].distance if file in found else READER
             if near >= READER and any(word in tree.texts[file] for word in words):
