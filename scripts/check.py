@@ -50,7 +50,7 @@ READER = 3
 CASES, SECONDS = "UNSHAKEN_CHECK_CASES", "UNSHAKEN_CHECK_SECONDS"
 """Variables that tell the processes of pytest which cases to run, and how long to begin tests."""
 SLOW: dict[str, tuple[float, str]] = json.loads((ROOT / "tests" / "times.json").read_text(encoding="utf-8"))
-A_FILE, A_TEST, A_BATTERY = 0.2, 0.1, 40.0
+A_FILE, A_TEST, A_BATTERY = 0.1, 0.06, 30.0
 """Seconds of a processor, by a run of the whole suite: to import a test file; a test; a battery with all its cases."""
 WORKERS, OVERHEAD, ALONE = 2, 30.0, 15.0
 """Processes that run tests; seconds until they begin, and of the last one; seconds of tests that one process runs."""
