@@ -44,7 +44,10 @@ EVERY_ROW = re.compile(r'\b(?:row_folders|list_papers)\(|\bpapers (?:list|table)
 SCRIPT = re.compile(r"^import (\w+)$", re.MULTILINE)
 READS = re.compile(r"glob\(|sources_of\(|\bos\.walk\(|^import (?:list|draw)_|\(ROOT / file\)", re.MULTILINE)
 """In a test that reads a tree as text; which, its other words say."""
-TREES = {"src": ("PACKAGE", '"src"', "SOURCE", "import list_", "import draw_"), "tests": ('"tests"', "TESTS", "import times")}
+TREES = {
+    "src": ("PACKAGE", '"src"', "SOURCE", "import list_", "import draw_"),
+    "tests": ('"tests"', "TESTS", "import times"),
+}
 READER = 3
 """The distance at which such a test is."""
 CASES, SECONDS = "UNSHAKEN_CHECK_CASES", "UNSHAKEN_CHECK_SECONDS"
