@@ -20,12 +20,13 @@ export TORCH UV
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long times lowest lint types docs bench gallery package clean
+.PHONY: help demo check test test-long times lowest lint types docs bench gallery package clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    install, audit the embedded demo model, say where the report lies"
+	@echo "make check   style, types and the nearest tests of a change since origin/main, in 90 s; BASE= SECONDS= ALL=1 LIST=1"
 	@echo "make test    install the test tools, run the test suite"
 	@echo "make test-long  run what takes longest: whole batteries, every method on a device, several processes, Ray"
 	@echo "make times   run the test suite, write tests/times.json: tests that take more than half a second"
@@ -69,6 +70,10 @@ demo: $(VENV)/.installed
 	@out=runs/demo-$$(date -u +%Y%m%dT%H%M%S)-$$$$ \
 	  && $(BIN)/unshaken audit --out "$$out" \
 	  && echo "The report: $(CURDIR)/$$out/report.html"
+
+check: $(VENV)/.installed-test
+	@OMP_NUM_THREADS=1 $(BIN)/python scripts/check.py $(if $(BASE),--base $(BASE)) $(if $(SECONDS),--seconds $(SECONDS)) \
+	  $(if $(ALL),--all) $(if $(LIST),--list)
 
 # One thread a worker: two workers on two cores would fight over them otherwise.
 test: $(VENV)/.installed-test
