@@ -32,8 +32,8 @@ IMPORT = re.compile(r"\bfrom ((?:unshaken|unshaken_papers|tests|scripts)\b[\w.]*
 ADDRESS = re.compile(r"\b(?:unshaken|unshaken_papers|tests|scripts)(?:\.\w+)+")
 TOP = re.compile(r"^(?:from|import) (?:[^(\n]*\([^)]*\)|.*)", re.MULTILINE)
 TYPES = re.compile(r"^if TYPE_CHECKING:\n((?:    .*\n|\n)+)", re.MULTILINE)
-LAZY = re.compile(r"^def __getattr__|\bopen_room\(", re.MULTILINE)
-FOLDER = re.compile(r'import_module\(f"{__name__}\.|^@row\(', re.MULTILINE)
+LAZY = re.compile(r"^def __getattr__|\bopen_(?:room|package)\(", re.MULTILINE)
+FOLDER = re.compile(r'import_module\(f"{__(?:name|package)__}\.|^@row\(', re.MULTILINE)
 """In a file that imports whatever lies in its folder."""
 ENTRY = re.compile(r'^@(?:register|model_kind|image_property|task)\(\s*"([\w-]+)"', re.MULTILINE)
 WORD = re.compile(r"""(?:["']|method: |- |--[\w-]+[ =])([a-z][\w-]*)(?=["':,+.\n]| -)""")
